@@ -1,0 +1,30 @@
+# make setup | make run | make test | make notebooks | make readme
+PYTHON ?= python3
+BIN := .venv/bin
+# real photographs and tables, where a copy lies beside the checkout; the embedded defaults need none
+export XAI_REPRO_ASSETS ?= $(wildcard $(abspath ../shared/assets))
+
+.PHONY: setup run test notebooks readme clean
+
+setup: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --progress-bar on -c constraints.txt -e '.[dev]'
+	touch $@
+
+run: setup            # the main job on the embedded photographs
+	$(BIN)/xai-repro run glime_stability
+
+test: setup           # every test, every notebook
+	$(BIN)/python -m pytest
+
+notebooks: setup      # after editing a notebook: export the modules, clean the notebooks
+	$(BIN)/nbdev_export
+	$(BIN)/nbdev_clean
+
+readme: setup         # README.md from nbs/index.ipynb
+	$(BIN)/python -c "from xai_repro import data, workbook; (data.root()/'README.md').write_text(workbook.readme())"
+
+clean:
+	rm -rf data/cache data/runs data/results/*/smoke .pytest_cache .hypothesis

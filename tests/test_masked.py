@@ -1,0 +1,83 @@
+"The value function: what is asked, once, in whatever batches."
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+
+from xai_repro import data, features, lfa, models
+from xai_repro.masked import MaskedModel
+from xai_repro.removal import Blur, Constant, MeanColor
+
+IMAGE = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
+SEGMENTS = features.grid(IMAGE, 6)
+PREDICT = lambda x: torch.stack([(i.double()**2).mean((1, 2)) for i in x])      # each image by itself: independent of the batch
+
+
+@pytest.mark.parametrize("removal", [MeanColor(), Constant((.2, .5, .9)), Blur(2.)], ids=repr)
+def test_images_are_what_a_loop_over_segments_makes(removal):
+    seen = []
+    value = MaskedModel(lambda x: seen.append(x) or PREDICT(x), IMAGE, SEGMENTS, removal)
+    masks = np.random.default_rng(0).random((5, 16)) < .5
+    value(masks)
+    baseline = removal.baseline(IMAGE, SEGMENTS)
+    for mask, image in zip(masks, torch.cat(seen)):
+        expected = IMAGE.clone()
+        for j in np.flatnonzero(~mask): expected[:, SEGMENTS == j] = baseline[:, SEGMENTS == j]
+        assert torch.equal(image, expected)
+
+
+@pytest.mark.parametrize("method", [lfa.lime, lfa.glime, lambda *a, **k: lfa.glime(*a, distribution="gauss", **k)], ids=["lime", "binomial", "gauss"])
+def test_batch_size_changes_no_bit(method):
+    first, *others = [method(MaskedModel(PREDICT, IMAGE, SEGMENTS, batch_size=b), 1, n_samples=150, sigma=2., seed=3) for b in (1, 7, 64)]
+    for e in others: assert np.array_equal(e.weights, first.weights) and e.intercept == first.intercept and e.r2 == first.r2 and e.n_queries == first.n_queries
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.lists(st.integers(0, 15), min_size=1, max_size=40), batch=st.integers(1, 9), cache=st.integers(0, 20))
+def test_each_mask_once_whatever_the_cache(rows, batch, cache):
+    segments = features.grid(IMAGE, 12)
+    masks = (np.array(rows)[:, None] >> np.arange(4) & 1).astype(bool)
+    value = MaskedModel(PREDICT, IMAGE, segments, batch_size=batch, cache_size=cache)
+    first, again = value(masks), value(masks)
+    distinct = len(set(rows))
+    assert np.array_equal(first, again) and first.dtype == np.float32 and len(first) == len(rows)
+    assert value.n_queries == distinct + max(distinct - cache, 0) if cache in (0,) or cache >= distinct else distinct <= value.n_queries <= 2*distinct
+    assert len(value._cache) <= cache
+
+
+def test_torch_and_numpy_masks_are_the_same():
+    value = MaskedModel(PREDICT, IMAGE, SEGMENTS)
+    masks = np.random.default_rng(1).random((9, 16)) < .5
+    assert np.array_equal(value(masks), value(torch.as_tensor(masks)))
+
+
+def test_noise_is_added_per_segment_and_clipped():
+    seen = []
+    value = MaskedModel(lambda x: seen.append(x) or PREDICT(x), IMAGE, SEGMENTS)
+    noise = np.random.default_rng(0).normal(0, .6, (4, 16))
+    value.add(noise)
+    for z, image in zip(noise, torch.cat(seen)):
+        assert np.allclose(image, np.clip(IMAGE.numpy() + z.astype(np.float32)[SEGMENTS.numpy()], 0, 1))
+    assert value.n_queries == 4 and torch.cat(seen).min() == 0 and torch.cat(seen).max() == 1
+
+
+@pytest.fixture(scope="module")
+def real():
+    photo = data.photographs()["coffee"]
+    classifier = models.load("efficientnet_lite0", "cpu")
+    return classifier, photo, features.quickshift(photo), int(classifier.predict(photo[None]).argmax())
+
+
+def test_on_a_real_network_batches_agree_to_float32(real):
+    classifier, photo, segments, target = real
+    weights = [lfa.glime(MaskedModel(classifier.predict, photo, segments, batch_size=b), target, 48, sigma=1., seed=0).weights for b in (1, 7, 64)]
+    for w in weights[1:]: assert np.abs(w - weights[0]).max() < 1e-4
+
+
+def test_the_cup_is_where_the_espresso_is(real):
+    "A sanity check with eyes: the most important superpixels of `espresso` lie on the cup, in the middle of the photograph, more than a random choice would."
+    classifier, photo, segments, target = real
+    w = lfa.glime(MaskedModel(classifier.predict, photo, segments), target, 200, sigma=1., seed=0).weights
+    top = np.isin(segments.numpy(), w.argsort()[-3:])
+    middle = np.zeros(top.shape, bool); middle[40:190, 40:190] = True
+    assert top[middle].sum()/top.sum() > 2*middle.mean() - .2 and classifier.class_names[target] == "espresso"

@@ -1,0 +1,96 @@
+"The loaders against what the networks are known to do."
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torchvision
+
+from xai_repro import data, models
+
+
+@pytest.mark.parametrize("name, floor", [("efficientnet_lite0", .8), ("efficientnet_lite1", .8), ("efficientnet_lite2", .8), ("squeezenet1_1", .55)])
+def test_accuracy_on_real_photographs(assets, name, floor):
+    "On the first 200 photographs top-1 is .900, .910, .920 and .680; a wrong normalisation or channel order costs more than the margin left by 60."
+    classifier = models.load(name, "cpu")
+    folder = data.fetch("imagenet_sample")
+    rows = pd.read_csv(folder/"labels.csv").iloc[np.random.default_rng(0).permutation(200)[:60]]
+    images = torch.stack([data.load_image(folder/f, classifier.size) for f in rows.file])
+    right = classifier.predict(images).argmax(1).numpy() == rows.class_index.to_numpy()
+    assert right.mean() >= floor, right.mean()
+
+
+@pytest.fixture(scope="module")
+def lite(): return models.load("efficientnet_lite0", "cpu")
+
+
+@pytest.fixture(scope="module")
+def photos(): return torch.stack(list(data.photographs().values()))
+
+
+def test_predict_is_the_softmax_of_logits_without_a_gradient(lite, photos):
+    p = lite.predict(photos.requires_grad_())
+    assert p.dtype == torch.float32 and not p.requires_grad and torch.allclose(p.sum(1), torch.ones(len(p)), atol=1e-5)
+    assert torch.allclose(p, lite.logits(photos).softmax(1), atol=1e-4)
+    lite.logits(photos[:1])[0, 5].backward()
+    assert photos.grad[0].abs().sum() > 0
+    photos.requires_grad_(False)
+
+
+def test_the_batch_changes_rounding_only(lite, photos):
+    whole = lite.predict(photos)
+    alone = torch.cat([lite.predict(x[None]) for x in photos])
+    assert torch.allclose(whole, alone, atol=1e-4)
+
+
+def test_bfloat16_is_close_and_float32_out(photos, lite):
+    half = models.load("efficientnet_lite0", "cpu", dtype="bfloat16").predict(photos)
+    assert half.dtype == torch.float32 and (half - lite.predict(photos)).abs().max() < .1
+
+
+def test_the_given_weights_are_all_used():
+    network = models.load("efficientnet_lite0", "cpu").network
+    tensors = torch.load(data.fetch("weights/efficientnet_lite0"), weights_only=True)
+    assert sum(v.double().sum() for v in network.state_dict().values()) == pytest.approx(sum(v.double().sum() for v in tensors.values()), rel=1e-12)
+
+
+def test_torchvision_weights_api(monkeypatch, photos):
+    "The weights are torchvision's own; here its download is replaced by a random network, so that the path around it is what is tested."
+    torch.manual_seed(0)
+    reference = torchvision.models.resnet18(weights=None).eval()
+    asked = []
+    def load_state_dict_from_url(url, *a, **k): asked.append(url); return reference.state_dict()
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", load_state_dict_from_url)
+    classifier = models.load("torchvision:resnet18", "cpu")
+    transforms = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms()
+    normal = torchvision.transforms.functional.normalize(photos, transforms.mean, transforms.std)
+    assert torch.allclose(classifier.logits(photos), reference(normal), atol=1e-4)
+    assert classifier.size == 224 and classifier.class_names[0] == "tench" and "IMAGENET1K_V1" in classifier.weights and "resnet18" in asked[0]
+
+
+def test_transformers_classifier(tmp_path, photos):
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+    torch.manual_seed(0)
+    config = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8, num_labels=3)
+    network = ViTForImageClassification(config).eval()
+    network.save_pretrained(tmp_path); ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    classifier = models.load(f"hf:{tmp_path}", "cpu")
+    x = photos[:2, :, :32, :32]
+    assert classifier.size == 32 and len(classifier.class_names) == 3
+    assert torch.allclose(classifier.logits(x), network((x - .5)/.5).logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: models.load("resnet18"), ["name is 'resnet18'", "efficientnet_lite0", "torchvision:<name>"]),
+    (lambda: models.load("torchvision:resnet19"), ["torchvision:resnet19", "torchvision:resnet18"]),
+    (lambda: models.load("torchvision:resnet18@V9"), ["V9", "IMAGENET1K_V1"]),
+    (lambda: models.load("efficientnet_lite0", dtype="float16"), ["dtype", "float16", "bfloat16"]),
+])
+def test_unknown_names_list_the_known(call, words):
+    with pytest.raises(ValueError) as e: call()
+    for word in words: assert word in str(e.value)
+
+
+@pytest.mark.parametrize("bad, error", [(lambda x: (x*255).byte(), TypeError), (lambda x: x*255, ValueError), (lambda x: x*torch.nan, ValueError), (lambda x: x[0], ValueError)])
+def test_bad_images(lite, photos, bad, error):
+    for ask in (lite.predict, lite.logits):
+        with pytest.raises(error, match="images"): ask(bad(photos))
