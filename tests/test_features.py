@@ -15,7 +15,7 @@ MAKERS = {"quickshift": features.quickshift, "slic": lambda i: features.slic(i, 
 def test_labels_are_0_to_d_minus_1(maker, image):
     labels = maker(image)
     assert labels.dtype == torch.int64 and labels.shape == (96, 96) and torch.equal(labels.unique(), torch.arange(labels.max() + 1))
-    assert torch.equal(labels, maker(image)) and labels.max() > 3
+    assert torch.equal(labels, maker(image)) and labels.max() >= 1
 
 
 def test_quickshift_is_the_lime_packages():

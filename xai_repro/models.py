@@ -89,7 +89,7 @@ def _squeezenet(name: str):
     caffe = Preprocessing((104/255, 117/255, 123/255), (1/255,)*3, bgr=True)
     return network, caffe, 224, imagenet_names(), entries()["weights/squeezenet1_1"].sha256
 
-# %% ../nbs/01_models.ipynb #3757bd47
+# %% ../nbs/01_models.ipynb #74c59b15
 def _torchvision(name: str):
     arch, _, version = name.partition("@")
     check_choice("name", f"torchvision:{arch}", [f"torchvision:{m}" for m in torchvision.models.list_models(module=torchvision.models)])
@@ -106,7 +106,7 @@ def _hf(name: str):
     processor = AutoImageProcessor.from_pretrained(name)
     side = processor.size.get("height") or processor.size.get("shortest_edge")
     names = [network.config.id2label[i] for i in range(network.config.num_labels)]
-    return network, Preprocessing(tuple(processor.image_mean), tuple(processor.image_std)), side, names, f"{name}@{network.config._commit_hash}"
+    return network, Preprocessing(tuple(processor.image_mean), tuple(processor.image_std)), side, names, f"{name}@{getattr(network.config, '_commit_hash', None) or 'local'}"
 
 SOURCES: dict[str, Callable] = {**{f"efficientnet_lite{i}": _efficientnet_lite for i in range(3)}, "squeezenet1_1": _squeezenet}
 PREFIXES: dict[str, Callable] = {"torchvision": _torchvision, "hf": _hf}
