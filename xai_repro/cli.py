@@ -75,11 +75,16 @@ def parse_set(
         if not re.match(r"\w+=", pair): raise ValueError(f"--set is {pair!r}; allowed: name=value")
     return {name: value(pair, text) for pair in pairs for name, _, text in [pair.partition("=")]}
 
-# %% ../nbs/52_cli.ipynb #1f05d349
+# %% ../nbs/52_cli.ipynb #384e4774
+def _intervals(table: "pd.DataFrame") -> list[str]:
+    "The columns low and high as text."
+    return [f"[{low:.3g}, {high:.3g}]" for low, high in zip(table.low, table.high)]
+
 def show_comparison(table: "pd.DataFrame"):
     "Print the published numbers that this run has a counterpart for, and say how many it has none for."
-    found = table[table.ours.notna()] if "ours" in table else table
-    if len(found): show(found)
+    found = table[table.ours.notna()]
+    if {"low", "high"} <= set(found): found = found.assign(interval=_intervals(found))
+    if len(found): show(found[[name for name in ("method", "row", "column", "published", "ours", "interval", "inputs") if name in found]])
     if len(found) < len(table): typer.echo(f"    {len(table) - len(found)} of {len(table)} published numbers have no counterpart in this run")
 
 def report(record: "RunRecord"):
@@ -113,7 +118,7 @@ def run(
         states.append(record.state)
     if "failed" in states: raise typer.Exit(1)
 
-# %% ../nbs/52_cli.ipynb #8fc38040
+# %% ../nbs/52_cli.ipynb #f9f9c60c
 @app.command()
 def status():
     "Show what has been run, and whether it is out of date."
@@ -126,7 +131,7 @@ def scoreboard():
     from xai_repro import runner
     claims = runner.scoreboard()
     if claims.empty: return typer.echo("nothing has been run yet: xai-repro run")
-    if {"low", "high"} <= set(claims): claims["interval"] = [f"[{low:.3g}, {high:.3g}]" for low, high in zip(claims.low, claims.high)]
+    if {"low", "high"} <= set(claims): claims["interval"] = _intervals(claims)
     columns = [name for name in ("claim", "verdict", "holding", "effect", "interval", "n") if name in claims]
     for (experiment, profile), found in claims.groupby(["experiment", "profile"], sort=False):
         typer.echo(f"\n{experiment}, profile {profile}: " + ", ".join(f"{n} {verdict}" for verdict, n in found.verdict.value_counts().items()) + "\n")

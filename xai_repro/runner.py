@@ -6,7 +6,7 @@
 __all__ = ['OWN', 'KINDS', 'experiments', 'read', 'title', 'parameters', 'profiles', 'profile_values', 'data_version', 'run_key',
            'resolve', 'describe', 'RunRecord', 'run', 'state', 'status', 'scoreboard']
 
-# %% ../nbs/51_runner.ipynb #f89a36f1
+# %% ../nbs/51_runner.ipynb #db1bbcf5
 import ast, hashlib, json, os, re, time, tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ from traitlets import default
 
 from .checks import check_choice
 from .data import root
-from .workbook import PROFILES, code_version, digest, environment, largest, write_atomically
+from .store import digest, write_atomically
+from .workbook import PROFILES, code_version, environment, largest
 
 # %% ../nbs/51_runner.ipynb #ddf4217a
 def experiments() -> dict[str, Path]:
