@@ -111,7 +111,7 @@ def _hf(name: str):
 SOURCES: dict[str, Callable] = {**{f"efficientnet_lite{i}": _efficientnet_lite for i in range(3)}, "squeezenet1_1": _squeezenet}
 PREFIXES: dict[str, Callable] = {"torchvision": _torchvision, "hf": _hf}
 
-# %% ../nbs/01_models.ipynb #144ef569
+# %% ../nbs/01_models.ipynb #1252e975
 def pick_device(device: str = "auto") -> torch.device:
     "`device`, or for \"auto\" the first GPU if there is one, else the CPU."
     if device != "auto": return torch.device(device)
@@ -121,7 +121,7 @@ def load(
     name: str,                # one of SOURCES, "torchvision:<name>[@weights]" or "hf:<id>"
     device: str = "auto",     # "auto", "cpu", "cuda", "cuda:1"
     dtype: str = "float32",   # "float32", or "bfloat16" (autocast)
-    compile: bool = False,    # compile the network: about twice as fast on a CPU, after a minute's wait; needs a C++ compiler
+    compile: bool = False,    # compile the network: faster on a CPU, after a wait; needs a C++ compiler
 ) -> Classifier:
     "Load a pretrained classifier. Raises a ValueError that lists what is allowed for an unknown name or dtype."
     prefix, _, rest = name.partition(":")
