@@ -7,8 +7,8 @@ __all__ = ['MARGIN', 'FEWEST', 'RULE', 'UNCOUNTED', 'PROFILES', 'COLORS', 'publi
            'code_digest', 'code_version', 'Results', 'environment', 'largest', 'substitutions', 'headline', 'summarize',
            'compare', 'side_by_side', 'style', 'save_figure', 'readme']
 
-# %% ../nbs/50_workbook.ipynb #b1cdd706
-import ast, json, platform
+# %% ../nbs/50_workbook.ipynb #db48b95b
+import ast, json, platform, re
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -238,13 +238,14 @@ def save_figure(fig, name: str) -> Path:
     write_atomically(path, lambda p: fig.savefig(p, bbox_inches="tight", metadata={"Software": None}))
     return path
 
-# %% ../nbs/50_workbook.ipynb #1ea682bc
+# %% ../nbs/50_workbook.ipynb #b8d01be0
 def readme(notebook: Path | None = None) -> str:
     "nbs/index.ipynb as markdown, as README.md holds it; a cell tagged `hide` is left out, of one tagged `output` only the output stays."
     import nbformat
     from nbconvert import MarkdownExporter
     from traitlets.config import Config
     remove = {"enabled": True, "remove_cell_tags": ["hide"], "remove_input_tags": ["output"]}
-    exporter = MarkdownExporter(config=Config(TagRemovePreprocessor=remove))
-    text, _ = exporter.from_notebook_node(nbformat.read(notebook or root()/"nbs"/"index.ipynb", as_version=4))
-    return "<!-- made from nbs/index.ipynb by `make readme`: edit that -->\n\n" + text.strip().replace("../", "") + "\n"
+    cells = nbformat.read(notebook or root()/"nbs"/"index.ipynb", as_version=4)
+    cells.metadata.language_info = {"name": "python"}
+    text, _ = MarkdownExporter(config=Config(TagRemovePreprocessor=remove)).from_notebook_node(cells)
+    return "<!-- made from nbs/index.ipynb by `make readme`: edit that -->\n\n" + re.sub(r"\n{3,}", "\n\n", text).strip().replace("../", "") + "\n"
