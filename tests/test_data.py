@@ -56,6 +56,13 @@ def test_a_missing_asset_says_where_it_looked_and_how_to_get_it(project, monkeyp
     for words in ("'table'", str(folder/"assets"/"t.csv"), str(folder/"cache"/"t.csv"), "somewhere", "XAI_REPRO_ASSETS"): assert words in str(e.value)
 
 
+def test_a_package_that_is_missing_is_named(project):
+    _, write = project
+    write(kind="embedded", package="no_such_package", source="its wheel")
+    with pytest.raises(FileNotFoundError, match="its wheel, which is not installed"): data.fetch("table")
+    assert not data.status().found.any()
+
+
 def test_a_changed_file_is_refused(project, monkeypatch):
     folder, _ = project
     (folder/"assets"/"t.csv").write_bytes(b"a,b\n1,3\n"); monkeypatch.setenv("XAI_REPRO_ASSETS", str(folder/"assets"))

@@ -6,15 +6,16 @@
 __all__ = ['check_choice', 'check_count', 'check_real', 'to_numpy', 'check_vector', 'check_masks', 'check_images',
            'check_segments']
 
-# %% ../nbs/05_checks.ipynb #2584779a
+# %% ../nbs/05_checks.ipynb #5bccd3ca
 import math
 from collections.abc import Iterable
-from numbers import Integral, Real
+from numbers import Real
+from operator import index
 
 import numpy as np
 import torch
 
-# %% ../nbs/05_checks.ipynb #d482a227
+# %% ../nbs/05_checks.ipynb #53bd84ea
 def check_choice(name: str, value, allowed: Iterable):
     "`value` if it is one of `allowed`, else a ValueError that lists them."
     allowed = list(allowed)
@@ -23,8 +24,9 @@ def check_choice(name: str, value, allowed: Iterable):
 
 def check_count(name: str, value, low: int = 1, high: int | None = None) -> int:
     "`value` as an int if it is a whole number in [low, high], else a ValueError."
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if whole and value >= low and (high is None or value <= high): return int(value)
+    try: whole = None if isinstance(value, bool) else index(value)      # an int, a numpy integer, a tensor of one whole number
+    except TypeError: whole = None
+    if whole is not None and whole >= low and (high is None or whole <= high): return whole
     raise ValueError(f"{name} is {value!r}; allowed: a whole number {f'from {low} to {high}' if high is not None else f'of at least {low}'}")
 
 def check_real(name: str, value, low: float = 0.0, strict: bool = True) -> float:

@@ -68,19 +68,16 @@ def _verified(path: Path, expected: str) -> Path:
     if found == expected: return path
     raise ValueError(f"{path} has sha256 {found}, the manifest says {expected}: the file is damaged or another version; remove it and fetch it again")
 
-# %% ../nbs/00_data.ipynb #352b5abb
-def _package_folder(package: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    if spec is None: raise ModuleNotFoundError(f"package {package!r} is not installed: pip install {package.replace('_', '-')}")
-    return Path(spec.origin).parent
-
+# %% ../nbs/00_data.ipynb #d93a2689
 def cache_folder() -> Path:
     "Where downloads are kept: `XAI_REPRO_CACHE`, else the operating system's cache folder."
     return Path(os.environ.get("XAI_REPRO_CACHE") or pooch.os_cache("xai_repro"))
 
 def places(entry: Entry) -> list[Path]:
     "Where `entry` may lie, in the order in which it is looked for."
-    if entry.kind == "embedded": return [_package_folder(entry.package)/entry.path]
+    if entry.kind == "embedded":
+        package = importlib.util.find_spec(entry.package)
+        return [Path(package.origin).parent/entry.path] if package else []
     assets = os.environ.get("XAI_REPRO_ASSETS")
     return ([Path(assets)/entry.path] if assets else []) + [cache_folder()/entry.path]
 
@@ -93,6 +90,7 @@ def fetch(
     for path in places(entry):
         if path.exists(): return _verified(path, entry.sha256)
     if entry.url: return _download(entry, progress)
+    if entry.kind == "embedded": raise FileNotFoundError(f"{name!r} comes with {entry.source}, which is not installed or lacks {entry.path}")
     looked = " and ".join(str(p) for p in places(entry))
     raise FileNotFoundError(f"{name!r} was not found: looked at {looked}. It cannot be fetched ({entry.licence}): get it from {entry.source}, "
                             f"put it at <folder>/{entry.path} and set XAI_REPRO_ASSETS to that folder")
