@@ -105,3 +105,14 @@ def test_committed_results_say_where_they_come_from():
         assert claims[["effect", "low", "high", "n"]].notna().all().all() and set(claims.verdict) <= {"holds", "contradicted", "undecided"}
         recomputed = [workbook.verdict(c.expected, c.low, c.high) for c in pd.read_csv(path.parent/"claim_cells.csv").merge(claims[["claim", "expected"]], on="claim").itertuples()]
         assert recomputed == pd.read_csv(path.parent/"claim_cells.csv").merge(claims[["claim"]], on="claim").verdict.tolist()
+
+
+def test_the_style_puts_back_its_own_settings_only():
+    import matplotlib as mpl
+    before = mpl.rcParams.copy()
+    with workbook.style():
+        assert mpl.rcParams["axes.spines.top"] is False
+        mpl.rcParams["interactive"] = not before["interactive"]
+    changed = {k for k in before if mpl.rcParams[k] != before[k]}
+    mpl.rcParams["interactive"] = before["interactive"]
+    assert changed == {"interactive"}
