@@ -220,10 +220,10 @@ def side_by_side(
     cells = pd.Series([text(r) for r in summary.itertuples()], index=pd.MultiIndex.from_frame(summary[[*index, column]]))
     return cells.unstack(sort=False)
 
-# %% ../nbs/50_workbook.ipynb #05de15b7
+# %% ../nbs/50_workbook.ipynb #5611a6c2
 COLORS = {"LIME": "#000000", "LIME+λ=0": "#E69F00", "LIME+π=1": "#56B4E9", "GLIME-Binomial": "#D55E00", "GLIME-Gauss": "#009E73", "ALIME": "#CC79A7", "chance": "#999999"}
 
-LOOK = {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "figure.dpi": 100, "savefig.dpi": 150,
+LOOK = {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "figure.dpi": 80, "savefig.dpi": 150,
         "axes.spines.top": False, "axes.spines.right": False, "grid.linewidth": .5, "legend.frameon": False}
 
 @contextmanager
