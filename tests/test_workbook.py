@@ -99,9 +99,9 @@ def test_readme_shows_the_two_commands_first_and_the_present_scoreboard():
 def test_committed_results_say_where_they_come_from():
     for path in sorted((root()/"data"/"results").glob("*/*/provenance.json")):
         facts = json.loads(path.read_text())
-        for key in ("model", "weights", "dtype", "n_images", "n_seeds", "source", "substitution", "code", "versions", "date"): assert key in facts, (path, key)
+        for key in ("model", "weights", "dtype", "inputs", "n_inputs", "source", "substitution", "code", "versions", "date"): assert key in facts, (path, key)
         claims = pd.read_csv(path.parent/"claims.csv")
-        if facts["n_images"] < workbook.FEWEST: assert set(claims.verdict) == {"undecided"}; continue
+        if facts["n_inputs"] < workbook.FEWEST: assert set(claims.verdict) == {"undecided"}; continue
         assert claims[["effect", "low", "high", "n"]].notna().all().all() and set(claims.verdict) <= {"holds", "contradicted", "undecided"}
         recomputed = [workbook.verdict(c.expected, c.low, c.high) for c in pd.read_csv(path.parent/"claim_cells.csv").merge(claims[["claim", "expected"]], on="claim").itertuples()]
         assert recomputed == pd.read_csv(path.parent/"claim_cells.csv").merge(claims[["claim"]], on="claim").verdict.tolist()
@@ -109,6 +109,7 @@ def test_committed_results_say_where_they_come_from():
 
 def test_the_style_puts_back_its_own_settings_only():
     import matplotlib as mpl
+    mpl.get_backend()                       # chosen at the first need
     before = mpl.rcParams.copy()
     with workbook.style():
         assert mpl.rcParams["axes.spines.top"] is False
