@@ -10,7 +10,7 @@ COUNTS = {
     "lime_g": {"Table S1": 24, "Table S2": 24},
     "lima": {"Table I": 108, "Table II": 24, "Table III": 24, "Table IV": 28, "Table V": 28, "Table VI": 54, "Table VII": 30, "Table VIII": 56, "Table IX": 110, "Table X": 40, "Table XI": 30,
              "Table XII": 120, "Table XIII": 24, "Table XIV": 24, "Table XV": 15, "Table XVI": 6, "Table XVII": 16, "Table XVIII": 25},
-    "lfa": {"Experiment 1, heatmaps": 8*7*7*2, "Experiment 1, convergence": 8*2*5*2, "Experiment 2, recovery": 2*2*7*2, "Experiment 3, perturbation": 8*7*2*11*2},
+    "lfa": {"Experiment 1, heatmaps": 8*7*7*2, "Experiment 1, convergence": 8*2*5*2, "Experiment 2, recovery": 2*2*7*2, "Experiment 3, perturbation": 8*7*2*11*2, "A.4, models": 8*2},
     "soft_stability": {"Fig. 4 (ViT, soft)": 80, "Fig. 4 (ViT, hard)": 500, "Fig. 4 (RoBERTa, soft)": 285, "Fig. 4 (RoBERTa, hard)": 500, "Fig. 6 (ResNet-18)": 30}}
 
 
