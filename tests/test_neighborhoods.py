@@ -65,4 +65,5 @@ def test_kernels_are_the_papers_and_the_packages():
 def test_shapley_kernel_weights():
     from shapley_reference import shapley_weight
     masks = N.all_masks(5)
-    for mask, log_weight in zip(masks, N.shapley_kernel(masks)): assert np.exp(log_weight) == pytest.approx(shapley_weight(5, mask.sum()), rel=1e-12)
+    for mask, log_weight in zip(masks, N.shapley_kernel(masks, ends=1e6)): assert np.exp(log_weight) == pytest.approx(shapley_weight(5, mask.sum()), rel=1e-12)
+    assert np.array_equal(np.isposinf(N.shapley_kernel(masks)), masks.all(1) | ~masks.any(1)), "by default the ends are constraints"

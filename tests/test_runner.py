@@ -33,7 +33,7 @@ def project(tmp_path, monkeypatch):
     "A project with one experiment, `dice`, on a machine where the user has another kernel named python3."
     monkeypatch.setenv("XAI_REPRO_ROOT", str(tmp_path))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path/"jupyter"))
-    monkeypatch.setattr(runner, "code_version", lambda: "library")   # which others may be editing right now
+    monkeypatch.setattr(runner, "code_version", lambda source: "library")   # which others may be editing right now
     (tmp_path/"jupyter"/"kernels"/"python3").mkdir(parents=True)
     (tmp_path/"jupyter"/"kernels"/"python3"/"kernel.json").write_text(json.dumps(dict(argv=["/bin/false"], display_name="another", language="python")))
     (tmp_path/"nbs"/"papers").mkdir(parents=True)
@@ -130,12 +130,27 @@ def test_code_is_compared_without_comments_and_docstrings():
 def test_the_code_version_looks_at_what_computes(tmp_path):
     (tmp_path/"lfa.py").write_text("a = 1")
     (tmp_path/"cli.py").write_text("b = 1")
-    before = workbook.code_version(tmp_path)
+    before = workbook.code_version(folder=tmp_path)
     (tmp_path/"cli.py").write_text("b = 2")
     (tmp_path/"lfa.py").write_text('"Now with prose."\na = 1  # and a comment')
-    assert workbook.code_version(tmp_path) == before
+    assert workbook.code_version(folder=tmp_path) == before
     (tmp_path/"lfa.py").write_text("a = 2")
-    assert workbook.code_version(tmp_path) != before
+    assert workbook.code_version(folder=tmp_path) != before
+
+
+@pytest.mark.parametrize("source, reached", [
+    ("from xai_repro import lfa", "abc"), ("import xai_repro.lfa", "abc"), ("from xai_repro.checks import x", "abc"), ("def f():\n    from xai_repro import data", "abc"),
+    ("import numpy\nfrom os import path", ""), ("from xai_repro import other as lfa", "d")])
+def test_the_code_version_follows_imports(tmp_path, source, reached):
+    "lfa imports checks, checks imports data inside a function, and data lfa again: a ring."
+    texts = dict(a="from .checks import x\nfrom . import store", b="def f():\n    from . import data", c="from xai_repro.lfa import y", d="z = 1")
+    files = {tmp_path/f"{name}.py": texts[letter] for letter, name in zip("abcd", ("lfa", "checks", "data", "other"))}
+    for path, text in files.items(): path.write_text(text)
+    before = workbook.code_version(source, tmp_path)
+    for (path, text), letter in zip(files.items(), "abcd"):
+        path.write_text(text + "\nmore = 1")
+        assert (workbook.code_version(source, tmp_path) != before) == (letter in reached), letter
+        path.write_text(text)
 
 
 def test_the_key_follows_code_parameters_and_data(project, monkeypatch):
@@ -143,16 +158,18 @@ def test_the_key_follows_code_parameters_and_data(project, monkeypatch):
     keys = [key()]
     assert len(keys[0]) == 16 and int(keys[0], 16) >= 0
     edit(project, lambda notebook: notebook.cells[0].update(source="# Other prose"))
-    assert runner.run_key("dice", runner.resolve("dice", device="cpu")) == keys[0], "prose and device do not count"
+    def show(notebook): notebook.cells += [nbformat.v4.new_markdown_cell("# What was found"), nbformat.v4.new_code_cell("print('shown')")]
+    edit(project, show)
+    assert runner.run_key("dice", runner.resolve("dice", device="cpu")) == keys[0], "prose, device and what is shown do not count"
     keys.append(key(n=3))
-    edit(project, lambda notebook: notebook.cells[-1].update(source="pass"))
+    edit(project, lambda notebook: notebook.cells[-3].update(source="pass"))
     keys.append(key())
     (project/"data"/"published").mkdir(parents=True)
     (project/"data"/"published"/"dice.csv").write_text("value\n1\n")
     keys.append(key())
     (project/"data"/"manifest.toml").write_text("")
     keys.append(key())
-    monkeypatch.setattr(runner, "code_version", lambda: "another library")
+    monkeypatch.setattr(runner, "code_version", lambda source: "another library")
     keys.append(key())
     assert len(set(keys)) == len(keys)
 

@@ -187,9 +187,9 @@ def approximate(
     if loss == "gradient" and neighborhood.operator == "mask": raise ValueError(f"loss is 'gradient', and the neighborhood {neighborhood.name!r} is of masks, which have no gradient; allowed: loss='squared', or noise that is added or scaled")
     check_count("n_samples", n_samples); check_count("seed", seed, 0)
     X = check_points("x", x)
-    points, f = torch.atleast_2d(X), _Rows(f)
-    points = points.to(f.dtype(points))
-    b = torch.as_tensor(to_numpy(baseline), dtype=points.dtype)
+    points, f = torch.atleast_2d(X).to(x.device if isinstance(x, torch.Tensor) else "cpu"), _Rows(f)
+    points = f.own(points)
+    b = torch.as_tensor(to_numpy(baseline)).to(points)
     if b.ndim > 1 or (b.ndim == 1 and len(b) != X.shape[-1]): raise ValueError(f"baseline has shape {tuple(b.shape)}; allowed: a number, or ({X.shape[-1]},)")
     solve = _Solver(neighborhood, neighborhood.sample(n_samples, X.shape[-1], seed), loss, argument, fit, n_samples, seed)
     parts = [solve(f, chunk, b) for chunk in points.split(max(1, batch_rows//len(solve.Z)))]
@@ -201,15 +201,15 @@ class _Rows:
     "f on many rows, counted and checked."
     def __init__(self, f: Callable): self.f, self.n_queries = f, 0
 
-    def dtype(self, points: torch.Tensor) -> torch.dtype:
-        "That of f's parameters, else of the points, unless f takes float32 only."
-        own = next(self.f.parameters(), None) if isinstance(self.f, torch.nn.Module) else None
-        if own is not None: return own.dtype
+    def own(self, points: torch.Tensor) -> torch.Tensor:
+        "`points` in the precision and on the device of f's parameters, else as they are, unless f takes float32 only."
+        parameter = next(self.f.parameters(), None) if isinstance(self.f, torch.nn.Module) else None
+        if parameter is not None: return points.to(parameter)
         try: self.f(points[:1])
         except RuntimeError as error:
-            if "dtype" in str(error) and points.dtype == torch.float64: return torch.float32
+            if "dtype" in str(error) and points.dtype == torch.float64: return points.float()
             raise
-        return points.dtype
+        return points
 
     def values(self, rows: torch.Tensor) -> torch.Tensor:
         self.n_queries += len(rows)
@@ -229,6 +229,8 @@ class _Rows:
         return y.detach(), G
 
 # %% ../nbs/22_lfa.ipynb #a43afc64
+def _float64(x: torch.Tensor) -> np.ndarray: return x.detach().cpu().double().numpy()
+
 @dataclass(frozen=True, eq=False)
 class _Solver:
     "Perturbs a chunk of points, asks f and fits g: weights [m, p], intercept, r2 and effective sample size [m]."
@@ -244,14 +246,14 @@ class _Solver:
         rows, slope = self._perturb(x, baseline)
         y, G = self._ask(f, rows, slope)
         log_w = self.neighborhood.log_weight(self.Z)
-        if self.neighborhood.log_kernel: log_w = log_w + self.neighborhood.log_kernel((rows - x[:, None]).double().numpy())
-        design = np.broadcast_to(self.Z, (len(self.Z), x.shape[1])).astype(float) if self.argument == "noise" else rows.double().numpy()
+        if self.neighborhood.log_kernel: log_w = log_w + self.neighborhood.log_kernel(_float64(rows - x[:, None]))
+        design = np.broadcast_to(self.Z, (len(self.Z), x.shape[1])).astype(float) if self.argument == "noise" else _float64(rows)
         found = (self._closed if self.fit == "closed" else self._adam)(design, y, G, log_w)
         return (*found, np.broadcast_to(effective_sample_size(log_w), len(x)))
 
     def _perturb(self, x, baseline) -> tuple[torch.Tensor, torch.Tensor]:
         "x ⊕ ξ [m, n, p], and its derivative with respect to ξ, [m, 1, p]."
-        Z, away = torch.as_tensor(self.Z).to(x.dtype), x[:, None] - baseline
+        Z, away = torch.as_tensor(self.Z).to(x), x[:, None] - baseline
         if self.neighborhood.operator == "add": return x[:, None] + Z*self.neighborhood.unit, torch.full_like(away, self.neighborhood.unit)
         return baseline + Z*away, away
 
@@ -259,10 +261,10 @@ class _Solver:
         "f's values [m, n], and for the gradient loss the gradients [m, n, p] that g's are compared with."
         flat = rows.reshape(-1, rows.shape[-1])
         if self.loss == "squared":
-            with torch.no_grad(): return f.values(flat).reshape(rows.shape[:2]).double().numpy(), None
+            with torch.no_grad(): return _float64(f.values(flat).reshape(rows.shape[:2])), None
         y, G = f.gradients(flat)
         G = G.reshape(rows.shape)*(slope if self.argument == "noise" else 1)
-        return y.reshape(rows.shape[:2]).double().numpy(), G.double().numpy()
+        return _float64(y.reshape(rows.shape[:2])), _float64(G)
 
     def _closed(self, design, y, G, log_w):
         w = np.exp(log_w - np.where(np.isposinf(log_w), -np.inf, log_w).max(-1, keepdims=True))

@@ -53,6 +53,10 @@ class TableNetwork(nn.Module):
 
     def forward(self, X: torch.Tensor) -> torch.Tensor: return self.score(X) if self.task == "regression" else self.score(X).sigmoid()
 
+def _empty(architecture: str, n_features: int) -> TableNetwork:
+    "A network to be filled: what torch draws for it by default leaves the global generator as it was."
+    with torch.random.fork_rng(devices=[]): return TableNetwork(architecture, n_features)
+
 def of_task(task: str) -> list[str]:
     "The four architectures of \"regression\" or \"classification\", the simple one first."
     check_choice("task", task, ["regression", "classification"])
@@ -67,7 +71,7 @@ def load_checkpoint(path: Path, architecture: str) -> TableNetwork:
     wanted = {f"{name}.{part}" for name in names for part in ("weight", "bias")}
     shapes = {k: tuple(v.shape) for k, v in tensors.items()}
     if set(tensors) != wanted: raise ValueError(f"{path} is not a {architecture!r}, which has the tensors {sorted(wanted)}; it has: {shapes}")
-    network = TableNetwork(architecture, tensors[f"{names[0]}.weight"].shape[-1])
+    network = _empty(architecture, tensors[f"{names[0]}.weight"].shape[-1])
     state = {f"linears.{i}.{part}": tensors[f"{name}.{part}"] for i, name in enumerate(names) for part in ("weight", "bias")}
     if wrong := {k: tuple(v.shape) for k, v in network.state_dict().items() if v.shape != state[k].shape}: raise ValueError(f"{path} is not a {architecture!r}, whose shapes are {wrong}; it has: {shapes}")
     network.load_state_dict(state)
@@ -115,7 +119,7 @@ def train(
 
 def _started(architecture, n_features, generator) -> TableNetwork:
     "torch's own initialisation, U(-1/√fan_in, 1/√fan_in), from `generator`."
-    network = TableNetwork(architecture, n_features)
+    network = _empty(architecture, n_features)
     with torch.no_grad():
         for linear in network.linears:
             for part in (linear.weight, linear.bias): part.uniform_(-1, 1, generator=generator).div_(np.sqrt(linear.in_features))

@@ -135,7 +135,7 @@ def train_adam(
 ) -> Trained:
     "m surrogates by Adam, as LFA's released code trains each: 80/20 split, batches of 128, 8 schedules of 50 epochs, Xavier start."
     keep = check_choice("keep", keep, ["last", "best"])
-    to = lambda a, shape: torch.as_tensor(np.ascontiguousarray(np.broadcast_to(a, shape)), dtype=torch.float32)
+    to = lambda a, shape: torch.as_tensor(np.array(np.broadcast_to(a, shape), np.float32))
     m, n, p = (*target.shape[:2], Z.shape[-1])
     rows, generator = (to(Z, (m, n, p)), to(target, target.shape), to(weights, (m, n))), torch.Generator().manual_seed(check_count("seed", seed, 0))
     order = torch.randperm(n, generator=generator)

@@ -137,12 +137,27 @@ def code_digest(source: str) -> str:
 UNCOUNTED = ("__init__.py", "_modidx.py", "runner.py", "cli.py")   # files that compute nothing which a notebook shows
 
 def code_version(
+    source: str | None = None,   # Python code that uses the library; all of the library by default
     folder: Path | None = None,  # of Python files; this library's by default
 ) -> str:                        # a sha256
-    "A digest of the library's code, by `code_digest`."
+    "A digest of the library's code, by `code_digest`: of the modules that `source` imports, and those that they import."
     import xai_repro
-    files = sorted((folder or Path(xai_repro.__file__).parent).glob("*.py"))
-    return digest([(path.name, code_digest(path.read_text())) for path in files if path.name not in UNCOUNTED])
+    files = {path.stem: path.read_text() for path in (folder or Path(xai_repro.__file__).parent).glob("*.py") if path.name not in UNCOUNTED}
+    reached, waiting = set(), set(files) if source is None else _imports(source)
+    while waiting := (waiting & set(files)) - reached:
+        reached |= waiting
+        waiting = set().union(*(_imports(files[name]) for name in waiting))
+    return digest([(name, code_digest(files[name])) for name in sorted(reached)])
+
+def _imports(source: str) -> set[str]:
+    "Names that may be modules of this library, of the import statements in Python code."
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import): found |= {alias.name.removeprefix("xai_repro.") for alias in node.names if alias.name.startswith("xai_repro.")}
+        elif isinstance(node, ast.ImportFrom) and (node.level or node.module.split(".")[0] == "xai_repro"):
+            module = (node.module or "").removeprefix("xai_repro").lstrip(".")
+            found |= {module} if module else {alias.name for alias in node.names}
+    return found
 
 # %% ../nbs/50_workbook.ipynb #c6fcca36
 PROFILES = ("smoke", "standard", "paper")   # from the smallest to the largest
