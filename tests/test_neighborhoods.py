@@ -8,7 +8,7 @@ from scipy import stats
 from xai_repro import neighborhoods as N
 
 ROWS = {"uniform": N.uniform(.7), "binomial": N.binomial(.7), "binomial k<d": N.binomial(.3, exclude_full=True), "shapley": N.shapley(),
-        "gauss": N.gauss(.5), "laplace": N.laplace(.5), "box": N.box(.5), "original first": N.uniform(1., original_first=True)}
+        "cosine": N.cosine(), "gauss": N.gauss(.5), "laplace": N.laplace(.5), "box": N.box(.5), "original first": N.uniform(1., original_first=True)}
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -60,6 +60,14 @@ def test_kernels_are_the_papers_and_the_packages():
     theirs = LimeImageExplainer(kernel_width=.8).base.kernel_fn(np.sqrt(absent))        # lime with distance l2
     assert np.allclose(np.exp(N.exponential(.8, "official")(masks)), theirs, rtol=1e-12)
     assert np.allclose(np.exp(N.exponential(.8, "paper")(masks)), np.exp((masks.sum(1) - 6)/.8**2), rtol=1e-12)
+
+
+def test_the_cosine_kernel_is_the_packages():
+    from lime.lime_image import LimeImageExplainer
+    from sklearn.metrics import pairwise_distances
+    masks = np.concatenate([np.ones((1, 6), bool), N.all_masks(6)])
+    theirs = LimeImageExplainer(kernel_width=.25).base.kernel_fn(pairwise_distances(masks.astype(float), masks[:1].astype(float), metric="cosine").ravel())
+    assert np.allclose(np.exp(N.cosine(.25).log_weight(masks)), theirs, rtol=1e-7)
 
 
 def test_shapley_kernel_weights():

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['root', 'Entry', 'entries', 'sha256', 'cache_folder', 'places', 'fetch', 'available', 'status', 'dataset',
-           'load_image', 'photographs', 'draw', 'draw_images']
+           'load_image', 'photographs', 'draw', 'draw_images', 'draw_labels']
 
 # %% ../nbs/00_data.ipynb #405b71b7
 import hashlib, importlib.util, os, tomllib
@@ -171,5 +171,10 @@ def draw_images(
         photos = photographs(size)
         return dict(list(photos.items())[:check_count("n", n, 1, len(photos))])
     folder = fetch(source)
-    drawn = draw(pd.read_csv(folder/"labels.csv"), n, seed)
-    return {Path(f).stem: load_image(folder/f, size) for f in drawn.file}
+    return {Path(f).stem: load_image(folder/f, size) for f in draw(pd.read_csv(folder/"labels.csv"), n, seed).file}
+
+def draw_labels(source: str, n: int, seed: int = 2022) -> dict[str, int | None]:
+    "The true class of each image of `draw_images`; None for the embedded photographs, which have none."
+    if source == "embedded": return dict.fromkeys(draw_images(source, n, seed, 8))
+    drawn = draw(pd.read_csv(fetch(source)/"labels.csv"), n, seed)
+    return {Path(f).stem: int(c) for f, c in zip(drawn.file, drawn.class_index)}

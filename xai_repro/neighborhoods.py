@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KERNELS', 'GREY', 'SAMPLINGS', 'unweighted', 'Neighborhood', 'log_binomial', 'by_size', 'exponential', 'uniform',
-           'binomial', 'shapley_kernel', 'shapley', 'gauss', 'laplace', 'box', 'all_masks', 'exhaustive', 'kernel_shap',
-           'bernoulli', 'one_out', 'normal', 'segment', 'here', 'effective_sample_size']
+           'cosine', 'binomial', 'shapley_kernel', 'shapley', 'gauss', 'laplace', 'box', 'all_masks', 'exhaustive',
+           'kernel_shap', 'bernoulli', 'one_out', 'normal', 'segment', 'here', 'effective_sample_size']
 
 # %% ../nbs/20_neighborhoods.ipynb #c2567152
 from collections.abc import Callable
@@ -68,6 +68,11 @@ def uniform(sigma: float = 0.25, weighting: bool = True, kernel: str = "paper", 
     "LIME: masks uniform over {0,1}^d, weighted by `exponential` unless `weighting` is False (LIME+π=1)."
     log_weight = exponential(sigma, kernel)
     return Neighborhood("uniform", by_size(log_binomial), log_weight if weighting else unweighted, original_first=original_first)
+
+def cosine(sigma: float = 0.25, original_first: bool = True) -> Neighborhood:
+    "LIME as its package explains images by default: uniform masks weighted exp(-D²/(2σ²)), D = 1 - √(k/d) the cosine distance of a mask of size k from the full one."
+    width = 2*check_real("sigma", sigma)**2
+    return Neighborhood("cosine", by_size(log_binomial), lambda Z: -(1 - np.sqrt(Z.mean(1)))**2/width, original_first=original_first)
 
 # %% ../nbs/20_neighborhoods.ipynb #3a1ab910
 def binomial(sigma: float = 0.25, exclude_full: bool = False, original_first: bool = False) -> Neighborhood:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MARGIN', 'FEWEST', 'RULE', 'UNCOUNTED', 'PROFILES', 'COLORS', 'LOOK', 'published', 'intervals', 'interval', 'verdict',
            'Claim', 'judge', 'code_digest', 'code_version', 'Results', 'environment', 'largest', 'substitutions',
-           'headline', 'Clock', 'summarize', 'compare', 'side_by_side', 'style', 'save_figure', 'readme']
+           'headline', 'verdicts', 'Clock', 'summarize', 'compare', 'side_by_side', 'style', 'save_figure', 'readme']
 
 # %% ../nbs/50_workbook.ipynb #8850acaa
 import ast, json, platform, re, time
@@ -173,6 +173,11 @@ class Results:
         (self.folder/"provenance.json").unlink(missing_ok=True)
         write_atomically(self.folder/f"{name}.csv", lambda p: table.to_csv(p, index=False, float_format="%.6g"))
 
+    def save_claims(self, claims: list[Claim]):
+        "Write claims.csv, a row each, and claim_cells.csv, a row per comparison."
+        self.save("claims", pd.DataFrame([c.row() for c in claims]))
+        self.save("claim_cells", pd.concat([c.cells.assign(claim=c.claim) for c in claims]))
+
     def load(self, name: str) -> pd.DataFrame:
         "Read a table. Raises a FileNotFoundError that lists what there is."
         path = self.folder/f"{name}.csv"
@@ -212,6 +217,11 @@ def headline(results: Results) -> str:
     "One sentence (markdown) on what the shown numbers were made with, and what that is instead of."
     p = results.provenance
     return f"Profile `{p['profile']}`: {p['model']} ({p['dtype'].removeprefix('torch.')}), {p['inputs']}. Instead of the paper's: {p['substitution']}."
+
+def verdicts(results: Results) -> str:
+    "What the shown numbers were made with, and a line per claim with its weakest comparison (markdown)."
+    lines = [f"- **{r.verdict}** ({r.holding} comparisons; weakest: {r.weakest} {r.effect:.3g} [{r.low:.3g}, {r.high:.3g}], n = {r.n}): {r.claim} *({r.source})*" for r in results.load("claims").itertuples()]
+    return "\n".join([headline(results), "", *lines])
 
 class Clock:
     "Seconds by part of a run: `with clock(\"part\"): ...` adds to `clock.seconds[\"part\"]`."
