@@ -1,10 +1,10 @@
-# make setup | make run | make test | make notebooks | make readme
+# make setup | make run | make test | make notebooks | make outputs | make readme
 PYTHON ?= python3
 BIN := .venv/bin
 # real photographs and tables, where a copy lies beside the checkout; the embedded defaults need none
 export XAI_REPRO_ASSETS ?= $(wildcard $(abspath ../shared/assets))
 
-.PHONY: setup run test notebooks readme clean
+.PHONY: setup run test notebooks outputs readme clean
 
 setup: .venv/.installed
 
@@ -21,6 +21,10 @@ test: setup           # every test, every notebook
 
 notebooks: setup      # after editing a notebook: export the modules, clean the notebooks
 	$(BIN)/nbdev_export
+	$(BIN)/nbdev_clean
+
+outputs: setup        # execute the notebooks where they lie, so that they show the present results: make outputs NB=papers/lfa_*.ipynb
+	for notebook in nbs/$(or $(NB),papers/*.ipynb); do $(BIN)/python -c "import sys; from pathlib import Path; from xai_repro import runner; runner.refresh(Path(sys.argv[1]))" $$notebook || exit 1; done
 	$(BIN)/nbdev_clean
 
 readme: setup         # README.md from nbs/index.ipynb

@@ -45,7 +45,8 @@ def test_sixteen_bits_are_fast_and_right():
 
 @pytest.mark.parametrize("statement", B.STATEMENTS, ids=lambda s: f"{s.place}: {s.says[:40]}")
 def test_statements(statement):
-    problems = [B.random_problem(n, seed) for n in (1, 2, 3, 5, 7) for seed in range(12)] + [B.random_problem(10, seed) for seed in range(1)] + [B.COUNTEREXAMPLE]
+    over_all_sets = statement.place in ("Lemma A.7", "Theorem 4.3, Lemma A.2") or "basis is orthonormal" in statement.says       # 2^n functions at once
+    problems = [B.random_problem(n, seed) for n in (1, 2, 3, 5, 6) for seed in range(12)] + [B.random_problem(8 if over_all_sets else 10, 0), B.COUNTEREXAMPLE]
     worst = max(statement.violation(q) for q in problems)
     false_as_printed = statement.place in ("Lemma B.4", "Lemma B.5", "Lemma B.6", "Corollary B.8")
     assert (worst > .1) if false_as_printed else (worst <= 1e-10)

@@ -91,17 +91,18 @@ def test_the_guarantee_over_a_thousand_repetitions(interval, eps, delta):
 
 
 def test_the_anytime_interval_holds_at_every_look():
-    "4,000 sequences of 300 draws: the true rate leaves the interval at any time in at most delta of them."
+    "1,500 sequences of 300 draws: the true rate leaves the interval at any time in at most delta of them."
     rng, delta, n = np.random.default_rng(0), .1, np.arange(1, 301)
     for rate in (.02, .3, .5, .9, .99):
-        s = (rng.random((4000, 300)) < rate).cumsum(1)
+        s = (rng.random((1500, 300)) < rate).cumsum(1)
         low, high = C.anytime(s, n, delta)
         assert ((low > rate) | (high < rate)).any(1).mean() <= delta
 
 
 @pytest.mark.parametrize("n, eps", [(7, .2), (30, .1), (70, .1), (100, .05), (33, .15)])
 def test_exact_error_is_the_worst_over_all_rates(n, eps):
-    rates = np.unique(np.r_[np.linspace(0, 1, 20_001), (np.arange(n + 1)/n)[:, None] + np.array([-eps - 1e-9, -eps + 1e-9, eps - 1e-9, eps + 1e-9])[None]][None] if False else np.r_[np.linspace(0, 1, 20_001), ((np.arange(n + 1)/n)[:, None] + np.array([-eps - 1e-8, eps + 1e-8])).ravel()])
+    shares = np.arange(n + 1)/n
+    rates = np.concatenate([np.linspace(0, 1, 5001), shares - eps - 1e-8, shares + eps + 1e-8])
     rates = rates[(rates >= 0) & (rates <= 1)]
     k = np.arange(n + 1)
     error = np.array([stats.binom.pmf(k, n, p)[np.abs(k/n - p) > eps + 1e-10].sum() for p in rates])
@@ -147,8 +148,7 @@ def test_the_curve_is_unbiased_and_covers():
 def test_the_curve_keeps_eps_at_every_radius_and_saves():
     value, alpha = boolean(10, 2), np.arange(10) < 2
     curve = C.stability_curve(value, alpha, eps=.08, delta=.1)
-    half = np.sqrt(np.log(20)/2)*np.sqrt([(C.size_law(8, r)[1:]**2/curve.at_size.set_index("size").n.loc[1:].to_numpy()).sum() if r == 8 else 0 for r in (8,)])
-    assert (curve.high - curve.low <= 2*.08 + 1e-9).all() and half[0] <= .08
+    assert (curve.high - curve.low <= 2*.08 + 1e-9).all()
     assert curve.n_samples < C.hoeffding_size(.08, .1)*8 and curve.n_samples == curve.at_size.n.sum()
     one = C.stability_curve(value, alpha, radii=[3], eps=.08, delta=.1)
     assert one.n_samples <= C.hoeffding_size(.08, .1) + 3, "one radius costs what Theorem 3.1 says, up to rounding up each size"

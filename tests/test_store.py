@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from xai_repro import data, features, lfa, models, neighborhoods as N, store
+from xai_repro import data, features, inputs, lfa, models, neighborhoods as N, store
 from xai_repro.masked import MaskedModel
 from xai_repro.removal import Blur, MeanColor
 
@@ -36,10 +36,10 @@ def asked(tmp_path):
                          ids=["uniform", "binomial", "gauss", "original first", "gauss, original first"])
 def test_a_kept_draw_is_the_draw(asked, row):
     classifier, value, kept = asked
-    key = store.identity(classifier, value, 0)
+    key = inputs.identity(classifier, value, 0)
     direct = lfa.draw(value, 0, row, 30, 4)
-    first, passes = store.draw_once(kept, key, value, 0, row, 30, 4), value.n_queries
-    again = store.draw_once(kept, key, value, 0, row, 30, 4)
+    first, passes = inputs.draw_once(kept, key, value, 0, row, 30, 4), value.n_queries
+    again = inputs.draw_once(kept, key, value, 0, row, 30, 4)
     for s in (first, again): assert np.array_equal(s.Z, direct.Z) and np.array_equal(s.y, direct.y)
     assert value.n_queries == passes, "found again without a pass"
 
@@ -48,7 +48,7 @@ def test_what_determines_a_score_changes_the_key(asked):
     classifier, value, _ = asked
     image, segments = value.image, value.segments
     others = [MaskedModel(value.predict, image.flip(2), segments), MaskedModel(value.predict, image, segments.T.contiguous()), MaskedModel(value.predict, image, segments, Blur(2.))]
-    keys = {store.identity(classifier, v, t) for v, t in [(value, 0), (value, 1), *((o, 0) for o in others)]}
+    keys = {inputs.identity(classifier, v, t) for v, t in [(value, 0), (value, 1), *((o, 0) for o in others)]}
     Half = type("Half", (classifier,), dict(dtype=torch.bfloat16))
-    assert len(keys | {store.identity(Half, value, 0)}) == 6
-    assert store.identity(classifier, MaskedModel(value.predict, image, segments, MeanColor(), batch_size=3), 0) in keys
+    assert len(keys | {inputs.identity(Half, value, 0)}) == 6
+    assert inputs.identity(classifier, MaskedModel(value.predict, image, segments, MeanColor(), batch_size=3), 0) in keys

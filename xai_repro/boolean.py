@@ -188,9 +188,9 @@ class Statement:
     printed: bool = True                          # False: a correction of ours
 
     def violation(self, problem: Problem) -> float:
-        "How far the statement is from holding: largest |left - right|, or largest left - right (at most 0 where it holds)."
+        "How far the statement is from holding: largest |left - right| (as a share of the right side where that is above 1), or largest left - right (at most 0 where it holds)."
         left, right = (np.asarray(side, float) for side in self.sides(problem))
-        return float((np.abs(left - right) if self.kind == "equal" else left - right).max())
+        return float((np.abs(left - right)/np.maximum(1, np.abs(right)) if self.kind == "equal" else left - right).max())
 
 # %% ../nbs/41_boolean.ipynb #a05ddb97
 def _pairs(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -71,7 +71,11 @@ class MaskedModel(Scored):
         if not torch.isfinite(scores).all(): raise ValueError("predict returned NaN or infinite scores; allowed: finite numbers")
         return scores
 
-    def _score(self, masks: np.ndarray) -> torch.Tensor: return self._ask(self._render(torch.as_tensor(masks)))
+    def render(self, masks) -> torch.Tensor:
+        "What the network sees of `masks` bool [n, d]: images [n, 3, H, W]."
+        return self._render(torch.as_tensor(check_masks("masks", masks, self.n_features)))
+
+    def _score(self, masks: np.ndarray) -> torch.Tensor: return self._ask(self.render(masks))
 
     def add(self, noise) -> np.ndarray:
         "Scores float32 [n, K] of the image with `noise` float [n, d] added to its segments' pixels, clipped to [0, 1]."

@@ -98,10 +98,10 @@ class TextClassifier:
         return torch.as_tensor(rows, device=self.device), torch.as_tensor(there, device=self.device).long()
 
 @cache
-def _minilm():
+def _minilm(device: torch.device):
     from transformers import AutoModel, AutoTokenizer
     folder = fetch("weights/minilm_l6").parent
-    return AutoModel.from_pretrained(folder, attn_implementation="eager").eval().requires_grad_(False), AutoTokenizer.from_pretrained(folder)
+    return AutoModel.from_pretrained(folder, attn_implementation="eager").eval().requires_grad_(False).to(device), AutoTokenizer.from_pretrained(folder)
 
 ASKED = {"anger": "This text expresses anger.", "joy": "This text expresses joy.", "optimism": "This text expresses optimism.", "sadness": "This text expresses sadness."}
 
@@ -118,9 +118,9 @@ HEADS = {"zero_shot": _zero_shot, "emotion": _trained}
 def load_text(name: str = "zero_shot", device: str = "auto", dtype: str = "float32") -> TextClassifier:
     "MiniLM with the head `name` of HEADS. Raises a ValueError that lists them."
     check_choice("name", name, HEADS); check_choice("dtype", dtype, ["float32", "bfloat16"])
-    (network, tokenizer), place = _minilm(), pick_device(device)
-    empty = torch.zeros(0)
-    classifier = TextClassifier(f"minilm_l6:{name}", network.to(place), tokenizer, empty, empty, list(EMOTIONS), place, getattr(torch, dtype))
+    place, empty = pick_device(device), torch.zeros(0)
+    network, tokenizer = _minilm(place)
+    classifier = TextClassifier(f"minilm_l6:{name}", network, tokenizer, empty, empty, list(EMOTIONS), place, getattr(torch, dtype))
     weight, bias = (np.asarray(a, np.float32) for a in HEADS[name](classifier))
     classifier.weight, classifier.bias = (torch.as_tensor(a, device=place) for a in (weight, bias))
     classifier.weights = digest(entries()["weights/minilm_l6"].sha256, weight, bias)
@@ -137,7 +137,7 @@ def train_head(classifier: TextClassifier, rows: pd.DataFrame, strength: float =
 
 def save_head(weight: np.ndarray, bias: np.ndarray, path: Path):
     "Write a head as `load_text` reads it."
-    write_atomically(path, lambda p: save_file(dict(weight=weight, bias=bias), p))
+    write_atomically(path, lambda p: save_file(dict(weight=np.ascontiguousarray(weight), bias=np.ascontiguousarray(bias)), p))   # the file holds bytes in C order
 
 # %% ../nbs/13_text.ipynb #002aae49
 REMOVALS = ("attention", "mask_token")
