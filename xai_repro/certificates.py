@@ -122,7 +122,7 @@ INTERVALS = {"hoeffding": hoeffding, "clopper_pearson": clopper_pearson, "anytim
 @cache
 def sequential_plan(eps: float, delta: float) -> tuple[int, float]:
     "The cap on the number of draws, and the δ of the anytime interval before it."
-    cap = min(exact_size(eps, delta/2), hoeffding_size(eps, delta))
+    cap = min(exact_size(eps, .75*delta), hoeffding_size(eps, delta))
     return cap, delta - exact_error(cap, eps)
 
 def stopping_time(
