@@ -80,6 +80,26 @@ def test_transformers_classifier(tmp_path, photos):
     assert torch.allclose(classifier.logits(x), network((x - .5)/.5).logits, atol=1e-5)
 
 
+def test_probabilities_and_embedding_from_one_pass(lite, photos, tmp_path):
+    both = models.with_embedding(lite)
+    asked = []
+    handle = lite.network.conv_stem.register_forward_hook(lambda *_: asked.append(1))
+    found = both(photos)
+    handle.remove()
+    assert not asked, "the network itself is not asked again"
+    normal = lite.preprocessing(photos)
+    with torch.no_grad(): embedding = lite.network.forward_head(lite.network.forward_features(normal), pre_logits=True)
+    assert torch.allclose(found[:, 1000:], embedding, atol=1e-3) and torch.allclose(found[:, :1000], lite.predict(photos), atol=1e-5)
+    assert lite.network.classifier.out_features == 1000, "the classifier is left as it was"
+
+
+def test_an_embedding_needs_a_last_linear_layer(lite):
+    from dataclasses import replace
+    with pytest.raises(ValueError, match="SqueezeNet, which has no linear layer"): models.with_embedding(replace(lite, network=torchvision.models.squeezenet1_1(weights=None).eval()))
+    odd = torch.nn.Sequential(lite.network, torch.nn.Softmax(1), torch.nn.Threshold(2., .5))
+    with pytest.raises(ValueError, match="whose last linear layer does not end it"): models.with_embedding(replace(lite, network=odd))
+
+
 @pytest.mark.parametrize("call, words", [
     (lambda: models.load("resnet18"), ["name is 'resnet18'", "efficientnet_lite0", "torchvision:<name>"]),
     (lambda: models.load("torchvision:resnet19"), ["torchvision:resnet19", "torchvision:resnet18"]),

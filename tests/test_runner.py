@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from nbclient.exceptions import DeadKernelError
 
-from xai_repro import runner, workbook
+from xai_repro import data, runner, workbook
 
 DEFAULTS = 'profile = "smoke"\nresults = ""\ndevice = "auto"\nn = 2\nrate = 0.5\nname = "a#b=c"  # a note\nsizes = [\n    1,\n    2]\nfast = False\nlimit = None'
 WRITE = """
@@ -37,6 +37,9 @@ def project(tmp_path, monkeypatch):
     (tmp_path/"jupyter"/"kernels"/"python3").mkdir(parents=True)
     (tmp_path/"jupyter"/"kernels"/"python3"/"kernel.json").write_text(json.dumps(dict(argv=["/bin/false"], display_name="another", language="python")))
     (tmp_path/"nbs"/"papers").mkdir(parents=True)
+    (tmp_path/"data").mkdir()
+    (tmp_path/"data"/"manifest.toml").write_text("entry = []")
+    data._manifest.cache_clear()
     (tmp_path/"nbs"/"papers"/"profiles.toml").write_text("[dice.standard]\nn = 20\nsizes = [3]\n")
     write("dice", WRITE)
     return tmp_path
@@ -153,7 +156,7 @@ def test_the_code_version_follows_imports(tmp_path, source, reached):
         path.write_text(text)
 
 
-def test_the_key_follows_code_parameters_and_data(project, monkeypatch):
+def test_the_key_follows_code_and_parameters(project, monkeypatch):
     def key(**overrides): return runner.run_key("dice", runner.resolve("dice", overrides=overrides))
     keys = [key()]
     assert len(keys[0]) == 16 and int(keys[0], 16) >= 0
@@ -163,11 +166,6 @@ def test_the_key_follows_code_parameters_and_data(project, monkeypatch):
     assert runner.run_key("dice", runner.resolve("dice", device="cpu")) == keys[0], "prose, device and what is shown do not count"
     keys.append(key(n=3))
     edit(project, lambda notebook: notebook.cells[-3].update(source="pass"))
-    keys.append(key())
-    (project/"data"/"published").mkdir(parents=True)
-    (project/"data"/"published"/"dice.csv").write_text("value\n1\n")
-    keys.append(key())
-    (project/"data"/"manifest.toml").write_text("")
     keys.append(key())
     monkeypatch.setattr(runner, "code_version", lambda source: "another library")
     keys.append(key())
@@ -238,6 +236,22 @@ def test_states(project):
     assert runner.status().iloc[0].to_dict() == dict(experiment="dice", profile="smoke", state="done", finished="2030-01-01", seconds=1.5)
     edit(project, lambda notebook: notebook.cells[-1].update(source="pass"))
     assert runner.status().state.tolist() == ["stale", "never"]
+
+
+def test_a_run_counts_as_long_as_the_data_that_it_used_are_the_same(project):
+    folder, published = results(project), project/"data"/"published"
+    folder.mkdir(parents=True); published.mkdir()
+    def manifest(**checksums):
+        data._manifest.cache_clear()
+        (project/"data"/"manifest.toml").write_text("".join(f'[[entry]]\nname = "{name}"\nkind = "asset"\npath = "{name}"\nsha256 = "{value}"\nwhat = ""\nsource = ""\nlicence = ""\n' for name, value in checksums.items()))
+    (published/"dice.csv").write_text("value\n1\n")
+    (folder/"run.json").write_text(json.dumps(dict(key="now")))
+    (folder/"provenance.json").write_text(json.dumps(dict(data={"table": "a", "published/dice": data.sha256(published/"dice.csv")})))
+    manifest(table="a", other="b"); assert runner.state(folder, "now") == "done"
+    manifest(table="a", other="c"); assert runner.state(folder, "now") == "done", "an entry that it did not use"
+    manifest(table="c", other="b"); assert runner.state(folder, "now") == "stale"
+    manifest(other="b"); assert runner.state(folder, "now") == "stale", "gone from the manifest"
+    manifest(table="a"); (published/"dice.csv").write_text("value\n2\n"); assert runner.state(folder, "now") == "stale"
 
 
 def test_the_scoreboard_shows_the_largest_finished_profile(project):

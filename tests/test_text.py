@@ -102,3 +102,35 @@ def test_training_a_head_learns(zero):
     weight, bias = text.train_head(zero, rows, strength=100.)
     with torch.no_grad(): X = torch.cat([zero.embed(*zero._padded([zero.encode(t)])) for t in rows.text]).numpy()
     assert weight.shape == (4, 384) and ((X @ weight.T + bias).argmax(1) == rows.label).mean() > .9
+
+
+# a classifier of transformers' hub
+
+@pytest.fixture(scope="module")
+def hub(zero, tmp_path_factory):
+    "A small RoBERTa with random weights and MiniLM's tokens, saved as the hub's are."
+    from transformers import RobertaConfig, RobertaForSequenceClassification
+    torch.manual_seed(0)
+    config = RobertaConfig(vocab_size=len(zero.tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, num_labels=3, pad_token_id=zero.tokenizer.pad_token_id, initializer_range=.5)
+    folder = tmp_path_factory.mktemp("hub")
+    RobertaForSequenceClassification(config).save_pretrained(folder); zero.tokenizer.save_pretrained(folder)
+    return text.load_text(f"hf:{folder}", "cpu")
+
+
+def test_a_hub_classifier_is_masked_by_its_attention(hub):
+    value, masks = text.MaskedText(hub, SENTENCE), np.random.default_rng(0).random((8, 17)) < .5
+    masks = np.resize(masks, (8, value.n_features))
+    masks[0], masks[1, 0] = True, False               # whole; the token that its head reads is absent
+    with torch.no_grad(): direct = hub.network(input_ids=torch.as_tensor(np.tile(value.ids, (8, 1))), attention_mask=torch.as_tensor(masks).long()).logits.softmax(1)
+    assert np.allclose(value(masks), direct.numpy(), atol=1e-6)
+    assert np.allclose(value(masks[:1]), hub.predict([SENTENCE]).numpy(), atol=1e-5) and hub.class_names == ["LABEL_0", "LABEL_1", "LABEL_2"]
+    assert np.ptp(value(masks), axis=0).max() > .01
+
+
+def test_a_hub_classifier_has_gradients_and_a_mask_token(hub):
+    view = inputs.of_text(hub, SENTENCE)
+    x = view.x[None].clone().requires_grad_()
+    view.logits(x)[0, 0].backward()
+    assert x.grad.abs().sum() > 0
+    assert text.MaskedText(hub, SENTENCE, "mask_token")(np.zeros((1, len(view.x)), bool)).shape == (1, 3)
+    with pytest.raises(NotImplementedError, match="has its own head"): hub.embed(None, None)

@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['OWN', 'KINDS', 'FOUND', 'SHOWN', 'experiments', 'read', 'title', 'parameters', 'profiles', 'profile_values',
-           'data_version', 'run_key', 'resolve', 'describe', 'RunRecord', 'run', 'state', 'status', 'scoreboard',
-           'refresh']
+           'run_key', 'resolve', 'describe', 'RunRecord', 'run', 'state', 'status', 'scoreboard', 'refresh']
 
 # %% ../nbs/51_runner.ipynb #db1bbcf5
-import ast, hashlib, json, os, re, time, tomllib
+import ast, json, os, re, time, tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -27,7 +26,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
 from .checks import check_choice
-from .data import root
+from .data import entries, root, sha256
 from .store import digest, write_atomically
 from .workbook import PROFILES, code_version, environment, largest
 
@@ -112,11 +111,6 @@ def _checked(where: str, values: Mapping, defaults: Mapping) -> dict:
     return {name: _like(f"{name} in {where}", _plain(f"{name} in {where}", value), defaults[name]) for name, value in values.items()}
 
 # %% ../nbs/51_runner.ipynb #b4b865c4
-def data_version() -> str:
-    "A digest of data/manifest.toml and of the published numbers."
-    files = [root()/"data"/"manifest.toml", *sorted((root()/"data"/"published").glob("*.csv"))]
-    return digest([(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files if path.exists()])
-
 FOUND = "# What was found"   # the heading below which a notebook shows what is stored
 
 def _code_before(heading: str, experiment: str) -> list[str]:
@@ -128,10 +122,10 @@ def run_key(
     experiment: str,
     values: Mapping,      # of the parameters, as from `resolve`; on which device, and where the results go, does not count
 ) -> str:                 # 16 hexadecimal digits
-    "What a run is known by: the notebook's code as far as it computes, its parameters, the code that it uses of the library, and the data."
+    "What a run is known by before it starts: the notebook's code as far as it computes, its parameters, and the code that it uses of the library."
     code = _code_before(FOUND, experiment)
     asked = {name: value for name, value in values.items() if name not in ("device", "results")}
-    return digest(code, json.dumps(asked, sort_keys=True), code_version("\n".join(code)), data_version())[:16]
+    return digest(code, json.dumps(asked, sort_keys=True), code_version("\n".join(code)))[:16]
 
 # %% ../nbs/51_runner.ipynb #d4153a8f
 def resolve(
@@ -199,6 +193,18 @@ def _finished(results: Path) -> dict:
     path = results/"run.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
+def _checksum(name: str) -> str:
+    "Of what a name in a provenance's `data` stands for now; \"\" if nothing does."
+    if name in entries(): return entries()[name].sha256
+    path = root()/"data"/f"{name}.csv"       # published/<paper>
+    return sha256(path) if path.exists() else ""
+
+def _counts(results: Path, key: str) -> bool:
+    "Whether the run that left `results` is the one that `key` stands for, on data that are still the same."
+    provenance = results/"provenance.json"
+    used = json.loads(provenance.read_text()).get("data", {}) if provenance.exists() else {}
+    return _finished(results).get("key") == key and all(_checksum(name) == kept for name, kept in used.items())
+
 def _write_finished(results: Path, key: str, values: Mapping, seconds: float):
     versions = environment()
     record = dict(key=key, parameters=dict(values), seconds=seconds, finished=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
@@ -218,7 +224,7 @@ def run(
     key, name = run_key(experiment, values), values["results"] or profile
     results, notebook = root()/"data"/"results"/experiment/name, root()/"data"/"runs"/experiment/f"{name}.ipynb"
     last = _finished(results)
-    if last.get("key") == key and not force: return RunRecord(experiment, profile, key, "skipped", last["seconds"], "", notebook, results)
+    if _counts(results, key) and not force: return RunRecord(experiment, profile, key, "skipped", last["seconds"], "", notebook, results)
     (results/"run.json").unlink(missing_ok=True)   # from here on what lies there may be a mixture
     started = time.perf_counter()
     error = _execute(experiments()[experiment], notebook, values, dict(desc=f"{experiment} ({name})") if progress else False)
@@ -232,7 +238,7 @@ def state(
     key: str,       # of a run as it would be now
 ) -> str:
     "\"done\", \"stale\" (done, but code, parameters or data changed since), \"results\" (tables of a run that did not finish) or \"never\"."
-    if last := _finished(results): return "done" if last["key"] == key else "stale"
+    if _finished(results): return "done" if _counts(results, key) else "stale"
     return "results" if results.is_dir() and any(results.iterdir()) else "never"
 
 def status() -> pd.DataFrame:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EMOTIONS', 'SOURCES', 'ASKED', 'HEADS', 'REMOVALS', 'embedded_texts', 'tweets', 'draw_texts', 'TextClassifier',
-           'load_text', 'train_head', 'save_head', 'MaskedText']
+           'HubTextClassifier', 'load_text', 'train_head', 'save_head', 'MaskedText']
 
 # %% ../nbs/13_text.ipynb #4581ba94
 from collections.abc import Callable, Sequence
@@ -59,6 +59,7 @@ class TextClassifier:
     device: torch.device
     dtype: torch.dtype = torch.float32           # bfloat16: autocast
     weights: str = ""                            # what determines it, for provenance
+    compact = True                               # tokens that are not attended to may be left out
 
     def encode(self, text: str, longest: int = 128) -> np.ndarray:
         "Token ids int64 [L] of a text, special tokens first and last. Raises on an empty text."
@@ -115,10 +116,35 @@ def _trained(classifier: TextClassifier) -> tuple[np.ndarray, np.ndarray]:
 
 HEADS = {"zero_shot": _zero_shot, "emotion": _trained}
 
-def load_text(name: str = "zero_shot", device: str = "auto", dtype: str = "float32") -> TextClassifier:
-    "MiniLM with the head `name` of HEADS. Raises a ValueError that lists them."
-    check_choice("name", name, HEADS); check_choice("dtype", dtype, ["float32", "bfloat16"])
+class HubTextClassifier(TextClassifier):
+    "A sequence classifier of transformers, whose head is its own and reads the first token."
+    compact = False
+
+    def embed(self, inputs, attention, positions=None): raise NotImplementedError(f"{self.name} has its own head; an embedding is what MiniLM gives")
+
+    def logits(self, inputs: torch.Tensor, attention: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
+        "Scores before the softmax [B, K], differentiable in word embeddings."
+        named = dict(inputs_embeds=inputs) if inputs.is_floating_point() else dict(input_ids=inputs)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return self.network(**named, attention_mask=attention, position_ids=positions).logits.float()
+
+def _hub_text(name: str, place: torch.device, dtype: torch.dtype) -> HubTextClassifier:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    network = AutoModelForSequenceClassification.from_pretrained(name, attn_implementation="eager").eval().requires_grad_(False).to(place)
+    names, empty = [network.config.id2label[i] for i in range(network.config.num_labels)], torch.zeros(0)
+    weights = f"{name}@{getattr(network.config, '_commit_hash', None) or 'local'}"
+    return HubTextClassifier(f"hf:{name}", network, AutoTokenizer.from_pretrained(name), empty, empty, names, place, dtype, weights)
+
+def load_text(
+    name: str = "zero_shot",  # a head of HEADS on MiniLM, or "hf:<id>": a sequence classifier of transformers' hub, or of a local folder
+    device: str = "auto",
+    dtype: str = "float32",   # or "bfloat16" (autocast)
+) -> TextClassifier:
+    "Load a text classifier. Raises a ValueError that lists what is allowed for an unknown name or dtype."
+    check_choice("dtype", dtype, ["float32", "bfloat16"])
     place, empty = pick_device(device), torch.zeros(0)
+    if name.startswith("hf:"): return _hub_text(name.removeprefix("hf:"), place, getattr(torch, dtype))
+    check_choice("name", name, [*HEADS, "hf:<id>"])
     network, tokenizer = _minilm(place)
     classifier = TextClassifier(f"minilm_l6:{name}", network, tokenizer, empty, empty, list(EMOTIONS), place, getattr(torch, dtype))
     weight, bias = (np.asarray(a, np.float32) for a in HEADS[name](classifier))
@@ -162,7 +188,8 @@ class MaskedText(Scored):
         return self.classifier.logits(*(torch.as_tensor(a, device=self.classifier.device) for a in inputs)).softmax(1)
 
     def _kept(self, masks: np.ndarray) -> tuple[np.ndarray, ...]:
-        "Ids, attention and positions of the present tokens, moved to the left."
+        "Ids and attention; of the present tokens only, with their positions, where the classifier is compact."
+        if not self.classifier.compact: return np.tile(self.ids, (len(masks), 1)), masks.astype(np.int64)
         count = masks.sum(1)
         positions = (~masks).argsort(1, kind="stable")[:, :max(1, count.max())]
         return self.ids[positions], (np.arange(positions.shape[1]) < count[:, None]).astype(np.int64), positions

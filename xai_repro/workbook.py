@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from .checks import check_choice
-from .data import root
+from .data import FETCHED, root, sha256
 from .store import digest, write_atomically
 
 # %% ../nbs/50_workbook.ipynb #15874be1
@@ -31,6 +31,7 @@ def published(
     "Numbers that a paper prints, or that its authors released. Raises a ValueError that lists what there is."
     folder = root()/"data"/"published"
     check_choice("paper", paper, sorted(p.stem for p in folder.glob("*.csv")))
+    FETCHED[f"published/{paper}"] = sha256(folder/f"{paper}.csv")
     rows = pd.read_csv(folder/f"{paper}.csv")
     if table is None: return rows
     return rows[rows.table == check_choice("table", table, rows.table.unique())].reset_index(drop=True)
@@ -185,8 +186,8 @@ class Results:
         raise FileNotFoundError(f"{self.experiment}/{self.folder.name} has no table {name!r}; it has: {', '.join(sorted(p.stem for p in self.folder.glob('*.csv'))) or 'nothing'}")
 
     def seal(self, **facts):
-        "Write provenance.json: `facts`, the environment's versions and the date. Call it last: a run without it is not finished."
-        text = json.dumps(dict(experiment=self.experiment, profile=self.profile, **facts, **environment()), indent=1, ensure_ascii=False)
+        "Write provenance.json: `facts`, the checksums of the data that was used, the environment's versions and the date. Call it last: a run without it is not finished."
+        text = json.dumps(dict(experiment=self.experiment, profile=self.profile, **facts, data=dict(sorted(FETCHED.items())), **environment()), indent=1, ensure_ascii=False)
         write_atomically(self.folder/"provenance.json", lambda p: p.write_text(text + "\n"))
 
     @property
