@@ -1,10 +1,13 @@
-"Perturbation tests against a loop, and what they cannot depend on."
+"Perturbation tests, curves and μFidelity against a loop, and what they cannot depend on."
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
+from xai_repro import faithfulness as F
 from xai_repro.faithfulness import perturbation_test
+from xai_repro.masked import MaskedModel
+from xai_repro.removal import Constant
 
 
 def f(rows): return (rows**2).sum(1) + rows[:, 0]*rows[:, 1]
@@ -59,3 +62,115 @@ def test_bad_input(options, words):
     arguments = dict(f=f, X=points(0), attributions=np.ones((4, 5))) | options
     with pytest.raises(ValueError) as caught: perturbation_test(**arguments)
     for word in words: assert word in str(caught.value)
+
+
+# insertion, deletion, highest confidence
+
+def two_classes(d, seed):
+    "A value function of random probabilities of two classes, by a table."
+    table = np.random.default_rng(seed).random(2**d)
+    def f(masks): p = table[masks @ (1 << np.arange(d))]; return np.stack([p, 1 - p], 1)
+    f.n_features = d
+    return f
+
+
+def by_loop(f, order, target, areas, gone):
+    "The curve, a step at a time, and its area as a sum of trapezoids."
+    there = np.full(len(order), gone)
+    x, y = [0.], [f(there[None])[0, target]]
+    for i in order:
+        there = there.copy(); there[i] = not gone
+        x.append(x[-1] + areas[i]); y.append(f(there[None])[0, target])
+    return x, y, sum((x[k + 1] - x[k])*(y[k + 1] + y[k])/2 for k in range(len(order)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(d=st.integers(1, 8), seed=st.integers(0, 10**6), target=st.integers(0, 1), gone=st.booleans(), equal=st.booleans())
+def test_curves_are_what_a_loop_makes(d, seed, target, gone, equal):
+    rng, f = np.random.default_rng(seed), two_classes(d, seed)
+    order, areas = rng.permutation(d), np.full(d, 1/d) if equal else (a := rng.random(d) + .01)/a.sum()
+    curve = (F.deletion if gone else F.insertion)(f, order, target, None if equal else areas)
+    x, y, area = by_loop(f, order, target, areas, gone)
+    assert np.allclose(curve.x, x) and np.allclose(curve.y, y) and np.isclose(curve.auc, area) and len(curve.x) == d + 1
+    for within in (areas[order[0]] + 1e-6, 1.):
+        assert np.isclose(F.highest_confidence(f, order, target, areas, min(within, 1.)), max(v for u, v in zip(F.insertion(f, order, target, areas).x[1:], F.insertion(f, order, target, areas).y[1:]) if u <= within + 1e-9))
+
+
+def test_deletion_is_insertion_of_the_reverse_read_backwards():
+    f, order = two_classes(6, 0), np.random.default_rng(1).permutation(6)
+    assert np.allclose(F.deletion(f, order, 0).y, F.insertion(f, order[::-1], 0).y[::-1])
+
+
+def test_areas_of_regions():
+    segments = np.array([[0, 0, 1, 1], [0, 0, 2, 2]])
+    assert np.allclose(F.region_areas(segments), [.5, .25, .25])
+    image = np.ones((3, 2, 4)); image[:, 0, 2:] = 0; image[0, 1, 3] = 0
+    assert np.allclose(F.region_areas(segments, image), [4/6, 0, 2/6]), "black pixels do not count; one that lacks only red does"
+
+
+# mu-fidelity
+
+def by_ranks(a, b):
+    "Spearman's correlation by hand: Pearson's of ranks, ties averaged."
+    rank = lambda v: np.array([np.mean([i for i, w in enumerate(sorted(v)) if w == x]) for x in v])
+    a, b = rank(a) - rank(a).mean(), rank(b) - rank(b).mean()
+    return (a @ b)/np.sqrt((a @ a)*(b @ b))
+
+
+@pytest.mark.parametrize("sizes", ["bernoulli", "fixed"])
+def test_mu_fidelity_is_a_second_implementation_s(sizes):
+    f, scores = two_classes(6, 5), np.random.default_rng(2).normal(size=6)
+    rng = np.random.default_rng(3)
+    u = rng.random((40, 6))
+    sets = [[i for i in range(6) if row[i] < .3] for row in u] if sizes == "bernoulli" else [sorted(row.argsort()[:2]) for row in u]
+    said = [sum(scores[i] for i in chosen) for chosen in sets]
+    full = f(np.ones((1, 6), bool))[0, 1]
+    fall = [full - f(np.array([[i not in chosen for i in range(6)]]))[0, 1] for chosen in sets]
+    assert np.isclose(F.mu_fidelity(f, scores, 1, n_samples=40, subset=.3, seed=3, sizes=sizes), by_ranks(said, fall))
+    assert np.isclose(F.mu_fidelity(f, scores, 1, n_samples=40, subset=.3, seed=3, sizes=sizes, correlation="pearson"), np.corrcoef(said, fall)[0, 1])
+
+
+def test_mu_fidelity_of_the_true_weights_is_one():
+    weights = np.array([.1, .3, .05, .2])
+    def f(masks): return (masks @ weights)[:, None]
+    f.n_features = 4
+    assert np.isclose(F.mu_fidelity(f, weights, 0, correlation="pearson"), 1) and np.isclose(F.mu_fidelity(f, -weights, 0), -1)
+
+
+# pixels
+
+def test_a_pixel_curve_is_what_a_loop_makes():
+    rng = np.random.default_rng(0)
+    image, scores = torch.rand(3, 5, 6, generator=torch.Generator().manual_seed(0)), rng.random((5, 6))
+    predict = lambda images: torch.stack([images.mean((1, 2, 3)), images[:, 0].amax((1, 2))], 1)
+    order = (-scores.ravel()).argsort()
+    for gone in (False, True):
+        curve = F.pixel_curve(predict, image, scores, 1, steps=7, gone=gone, batch_size=3)
+        for x, y in zip(curve.x, curve.y):
+            there = np.full(30, gone); there[order[:round(x*30)]] = not gone
+            assert np.isclose(y, float((image*torch.tensor(there.reshape(5, 6)))[0].max()))
+        assert len(curve.x) == 8 and curve.x[-1] == 1
+    value = MaskedModel(predict, image, torch.arange(30).view(5, 6), Constant((0., 0., 0.)))
+    assert np.isclose(F.pixel_curve(predict, image, scores, 1, steps=30).auc, F.insertion(value, order, 1).auc), "a pixel a step is a region of one pixel"
+
+
+TWO = two_classes(3, 0)
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: F.insertion(TWO, [0, 1], 0), "order is .*allowed: each of 0..2 once"),
+    (lambda: F.insertion(TWO, [0., 1., 2.], 0), "whole numbers"),
+    (lambda: F.deletion(TWO, [0, 1, 1], 0), "each of 0..2 once"),
+    (lambda: F.deletion(TWO, [0, 1, 2], 0, [.2, .2, .2]), "areas sums to 0.6"),
+    (lambda: F.deletion(TWO, [0, 1, 2], 0, [1.2, -.4, .2]), "smallest -0.4"),
+    (lambda: F.deletion(TWO, [0, 1, 2], 0, [.5, .5]), r"areas has shape \(2,\); allowed: \(3,\)"),
+    (lambda: F.deletion(TWO, [0, 1, 2], 2), "target is 2; allowed: a whole number from 0 to 1"),
+    (lambda: F.highest_confidence(TWO, [0, 1, 2], 0, within=.2), "within is 0.2; allowed: at least 0.333"),
+    (lambda: F.highest_confidence(TWO, [0, 1, 2], 0, within=1.2), "within is 1.2"),
+    (lambda: F.mu_fidelity(TWO, [1, 2], 0), r"scores has shape \(2,\)"),
+    (lambda: F.mu_fidelity(TWO, [1, 2, np.nan], 0), "scores holds 1 values that are NaN"),
+    (lambda: F.mu_fidelity(TWO, [1, 2, 3], 0, subset=1.), "subset is 1.0"),
+    (lambda: F.mu_fidelity(TWO, [0, 0, 0], 0), "the sum of scores is 0 for every one of 200 sets"),
+    (lambda: F.region_areas(np.zeros((2, 2), int), np.zeros((3, 2, 2))), "image is black everywhere")])
+def test_bad_curves(call, words):
+    with pytest.raises(ValueError, match=words): call()

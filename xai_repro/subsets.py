@@ -127,7 +127,7 @@ def _lazy(F: Callable, d: int, n_pending: int) -> list[int]:
     known = np.full(d, np.inf)                                 # the last measured gain of each
     at = float(F(np.zeros((1, d), bool))[0])
     while len(rest) > 1:
-        asked = rest if not order else rest[(-known[rest]).argsort(kind="stable")[:n_pending]]
+        asked = rest if not order else np.sort(rest[(-known[rest]).argsort(kind="stable")[:n_pending]])
         scores = F(with_each(order, asked, d))
         known[asked] = scores - at
         best = int(scores.argmax())
