@@ -13,7 +13,7 @@ def soft_vs_hard(): return Results("stability_soft_vs_hard", "standard")
 def test_the_standard_run_is_what_it_should_be(soft_vs_hard):
     each, soft, sizes = (soft_vs_hard.load(t) for t in ("each", "soft", "sizes"))
     count = each.groupby(["kind", "method"]).input.nunique()
-    assert set(each.method) == set(A.ATTRIBUTIONS) and (count["photographs"] >= 100).all() and (count["texts"] >= 200).all()
+    assert set(each.method) == set(A.STABILITY) and (count["photographs"] >= 100).all() and (count["texts"] >= 200).all()
     assert (each[each.kind == "photographs"].selected == 49).all() and (each[each.kind == "photographs"].d == 196).all()
     assert soft.ours.between(0, 1).all() and soft[(soft.kind == "photographs")].radius.max() == 147
     limit = 1/(2*soft_vs_hard.provenance["lam"])

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['ORDERS', 'NOISES', 'ROWS', 'CORRELATIONS', 'perturbation_test', 'Curve', 'check_order', 'check_areas', 'region_areas',
-           'insertion', 'deletion', 'highest_confidence', 'mu_fidelity', 'pixel_curve']
+           'insertion', 'deletion', 'highest_confidence', 'NoVariation', 'mu_fidelity', 'Faithfulness', 'measure_once',
+           'pixel_curve']
 
 # %% ../nbs/31_faithfulness.ipynb #e01bb100
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ import torch
 from scipy.stats import pearsonr, spearmanr
 
 from .checks import check_choice, check_count, check_images, check_open, check_points, check_real, check_share, check_vector, to_numpy
+from .store import Store, digest
 
 # %% ../nbs/31_faithfulness.ipynb #15e92431
 ORDERS, NOISES = ("bottom", "top"), ("binary", "gauss")
@@ -62,6 +64,12 @@ class Curve:
     def auc(self) -> float:
         "The area under the curve, by trapezoids."
         return float(np.trapezoid(self.y, self.x))
+
+    def highest(self, within: float = 1.0) -> float:
+        "The largest score after the first feature and within a share of the area. Raises where the first feature covers more."
+        fits = (self.x <= check_share("within", within) + 1e-9)[1:]
+        if not fits.any(): raise ValueError(f"within is {within:g}; allowed: at least {self.x[1]:g}, the area of the first feature")
+        return float(self.y[1:][fits].max())
 
 def check_order(order, d: int) -> np.ndarray:
     "`order` as int64 [d] if it is a permutation of 0..d-1, else a ValueError."
@@ -118,13 +126,13 @@ def highest_confidence(
     within: float = 1.0,   # share of the area
 ) -> float:
     "The class's largest score over the sets of the first 1, 2, ... features that cover at most `within` (LiMA Eq. 15). Raises where the first feature covers more."
-    curve = insertion(value, order, target, areas)
-    fits = (curve.x <= check_share("within", within) + 1e-9)[1:]
-    if not fits.any(): raise ValueError(f"within is {within:g}; allowed: at least {curve.x[1]:g}, the area of the first feature")
-    return float(curve.y[1:][fits].max())
+    return insertion(value, order, target, areas).highest(within)
 
 # %% ../nbs/31_faithfulness.ipynb #7c93c228
 CORRELATIONS = {"spearman": spearmanr, "pearson": pearsonr}
+
+class NoVariation(ValueError):
+    "There is nothing to correlate."
 
 def mu_fidelity(
     value: Callable,
@@ -136,7 +144,7 @@ def mu_fidelity(
     sizes: str = "bernoulli",          # each feature with probability `subset`, or sets of "fixed" size round(subset * d)
     correlation: str = "spearman",     # or "pearson"
 ) -> float:
-    "μFidelity: the correlation, over random sets of features, of the sum of their scores with the fall of the class's score when they are taken away. Raises a ValueError where one of them does not vary."
+    "μFidelity: the correlation, over random sets of features, of the sum of their scores with the fall of the class's score when they are taken away. Raises NoVariation (a ValueError) where one of them does not vary."
     d = value.n_features
     s, share, n = check_vector("scores", scores, d), check_open("subset", subset), check_count("n_samples", n_samples, 2)
     rng = np.random.default_rng(check_count("seed", seed, 0))
@@ -145,8 +153,38 @@ def mu_fidelity(
     fall = _scores(value, np.ones((1, d), bool), target) - _scores(value, ~gone, target)
     said = gone @ s
     for name, v in (("the sum of scores", said), ("the fall of the class's score", fall)):
-        if np.ptp(v) == 0: raise ValueError(f"{name} is {v[0]:g} for every one of {n} sets, so there is no correlation; allowed: scores and a value function that vary")
+        if np.ptp(v) == 0: raise NoVariation(f"{name} is {v[0]:g} for every one of {n} sets, so there is no correlation; allowed: scores and a value function that vary")
     return float(CORRELATIONS[check_choice("correlation", correlation, CORRELATIONS)](said, fall).statistic)
+
+# %% ../nbs/31_faithfulness.ipynb #f615b9bc
+@dataclass(frozen=True, eq=False)
+class Faithfulness:
+    "How faithful an order, and the scores behind it, are."
+    insertion: Curve
+    deletion: Curve
+    mu_fidelity: float    # NaN where the scores, or the model, do not vary: there is no correlation then
+
+def measure_once(
+    store: Store,
+    identity: str,          # of what `value` answers: a digest of model, input, features, removal and class
+    value: Callable,        # masks bool [n, d] -> scores [n, K]
+    scores,                 # [d], of the features; the order is that of their size, ties to the lower index
+    target: int,
+    areas=None,             # [d]; equal ones by default
+    n_samples: int = 200,   # sets for μFidelity
+    seed: int = 0,
+    order=None,             # int [d], where it is known better than from the scores
+) -> Faithfulness:
+    "`insertion`, `deletion` and `mu_fidelity` of scores, kept in `store`."
+    s, share = check_vector("scores", scores, value.n_features), check_areas(areas, value.n_features)
+    o = check_order((-s).argsort(kind="stable") if order is None else order, len(s))
+    def compute():
+        try: mu = mu_fidelity(value, s, target, n_samples, seed=seed)
+        except NoVariation: mu = np.nan
+        return dict(insertion=insertion(value, o, target, share).y, deletion=deletion(value, o, target, share).y, mu=np.array(mu))
+    kept = store.get(digest("faithfulness", identity, target, o, s, n_samples, seed), compute)
+    x = np.concatenate([[0.0], np.cumsum(share[o])])
+    return Faithfulness(Curve(x, kept["insertion"]), Curve(x, kept["deletion"]), float(kept["mu"]))
 
 # %% ../nbs/31_faithfulness.ipynb #c205c278
 def pixel_curve(

@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['TERMS', 'WEIGHTS', 'DISTANCES', 'SEARCHES', 'Objective', 'with_each', 'Ranking', 'importance', 'prefixes', 'lima',
-           'best_values', 'diminishing_returns']
+           'lima_once', 'best_values', 'diminishing_returns']
 
 # %% ../nbs/42_subsets.ipynb #0592a6aa
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import entr
 
 from .checks import check_choice, check_count, check_vector
 from .masked import Columns, MaskFunction, Scored
+from .store import Store, digest
 
 # %% ../nbs/42_subsets.ipynb #ca5d72f3
 TERMS = ("consistency", "collaboration", "confidence", "effectiveness")
@@ -122,18 +123,35 @@ def _bidirectional(F: Callable, d: int, n_pending: int) -> list[int]:
     return front + rest.tolist() + back[::-1]
 
 # %% ../nbs/42_subsets.ipynb #eccd1311
+@dataclass
+class _End:
+    "One end of an order: what it holds, and the last known gain there of every feature."
+    F: Callable
+    sign: int              # 1: the larger the objective the better; -1: the smaller
+    n: int                 # features to measure a round
+    known: np.ndarray      # [d]
+    at: float              # the objective of what it holds
+    order: list[int] = field(default_factory=list)
+
+    def take(self, rest: np.ndarray) -> int:
+        "Add the best of the `n` most promising features of `rest`."
+        if self.order:
+            asked = np.sort(rest[(-self.sign*self.known[rest]).argsort(kind="stable")[:self.n]])
+            scores = self.F(with_each(self.order, asked, len(self.known)))
+            self.known[asked] = scores - self.at
+        else: asked, scores = rest, self.at + self.known[rest]      # of single features, measured before
+        best = int((self.sign*scores).argmax())
+        self.at = float(scores[best])
+        self.order.append(int(asked[best]))
+        return self.order[-1]
+
 def _lazy(F: Callable, d: int, n_pending: int) -> list[int]:
-    order, rest = [], np.arange(d)
-    known = np.full(d, np.inf)                                 # the last measured gain of each
-    at = float(F(np.zeros((1, d), bool))[0])
+    empty = float(F(np.zeros((1, d), bool))[0])
+    alone, rest = F(np.eye(d, dtype=bool)) - empty, np.arange(d)
+    front, back = _End(F, 1, n_pending, alone, empty), _End(F, -1, (n_pending + 1)//2, alone.copy(), empty)
     while len(rest) > 1:
-        asked = rest if not order else np.sort(rest[(-known[rest]).argsort(kind="stable")[:n_pending]])
-        scores = F(with_each(order, asked, d))
-        known[asked] = scores - at
-        best = int(scores.argmax())
-        order.append(int(asked[best])); at = scores[best]
-        rest = rest[rest != asked[best]]
-    return order + rest.tolist()
+        for end in (front, back)[:len(rest) - 1]: rest = rest[rest != end.take(rest)]
+    return front.order + rest.tolist() + back.order[::-1]
 
 SEARCHES = {"greedy": _greedy, "bidirectional": _bidirectional, "lazy": _lazy}
 
@@ -163,7 +181,7 @@ def lima(
     value: Callable,                     # masks bool [n, d] -> scores [n, K], with n_features
     target: int,                         # the class to explain
     features: Callable | None = None,    # masks -> embeddings [n, m]; without it the effectiveness is 0
-    n_pending: int = 8,                  # candidates for the back (bidirectional), or re-measured each round (lazy); more than d is d
+    n_pending: int = 8,                  # candidates for the back (bidirectional), or measured a round at the front (lazy); more than d is d
     weights=WEIGHTS,                     # of consistency, collaboration, confidence, effectiveness
     search: str = "bidirectional",       # a name in SEARCHES
     consistency: str = "probability",    # or "cosine"
@@ -178,6 +196,16 @@ def lima(
     by_feature = np.empty(F.d)
     by_feature[order] = importance(terms)
     return Ranking(order, by_feature, terms, F.n_evaluations, F.n_queries)
+
+# %% ../nbs/42_subsets.ipynb #f77fd3bf
+def lima_once(store: Store, identity: str, value: Callable, target: int, **options) -> Ranking:
+    "`lima`, kept in `store` under `identity` (a digest of what `value` and `features` answer) and its options."
+    def compute():
+        found = lima(value, target, **options)
+        return dict(order=found.order, importance=found.importance, terms=found.terms, n=np.array([found.n_evaluations, found.n_queries]))
+    named = sorted((name, option) for name, option in options.items() if name != "features")
+    kept = store.get(digest("lima", identity, target, "features" if options.get("features") is not None else "", named), compute)
+    return Ranking(kept["order"], kept["importance"], kept["terms"], *map(int, kept["n"]))
 
 # %% ../nbs/42_subsets.ipynb #d1ba6faf
 def best_values(
