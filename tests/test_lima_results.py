@@ -1,0 +1,39 @@
+"The committed numbers of LiMA: what they must be, and a part of them made again."
+import numpy as np
+import pytest
+
+from xai_repro import features, inputs, models
+from xai_repro.attributions import ATTRIBUTIONS
+from xai_repro.faithfulness import deletion, insertion, region_areas
+from xai_repro.workbook import Results
+
+BASELINES = {row.label for name, row in ATTRIBUTIONS.items() if name != "mfaba"}
+
+
+@pytest.mark.parametrize("experiment, n", [("lima_faithfulness", 60), ("lima_errors", 30)])
+def test_the_standard_run_is_what_it_should_be(experiment, n):
+    results = Results(experiment, "standard")
+    each = results.load("each")
+    count = each.groupby("method").image.nunique()
+    assert set(count.index) == BASELINES | {"LiMA"} and (count >= n).all()
+    assert each.Insertion.between(0, 1).all() and each.Deletion.between(0, 1).all()
+    assert results.provenance["masks"]["rise"] == 500 and results.provenance["masks"]["kernel_shap"] == 1000 and results.provenance["steps"] == 80
+
+
+def test_evaluations_follow_the_number_of_regions():
+    each = Results("lima_faithfulness", "standard").load("each").query("method == 'LiMA'")
+    assert (each[each.d == 49].evaluations <= 804).all() and (each[each.d == 49].evaluations >= 804 - 21).all(), "804, less one where the best is among the pending"
+    assert (each.passes < 2*each.evaluations + 2*each.d).all() and each.d.between(44, 52).all()
+
+
+@pytest.mark.parametrize("experiment, index", [("lima_faithfulness", 0), ("lima_errors", 1)])
+def test_one_photograph_again(experiment, index, assets):
+    "The committed order judged by another precision: the curve is the same up to its rounding."
+    results = Results(experiment, "standard")
+    facts, wrong = results.provenance, experiment == "lima_errors"
+    drawn = inputs.right_and_wrong(models.load("efficientnet_lite0", "cpu"), facts["source"], 0 if wrong else index + 1, index + 1 if wrong else 0, facts["draw_seed"], lambda image: features.slico(image, 49))
+    x, stored = drawn[wrong][index], results.load("orders").iloc[index]
+    assert (x.name, x.target) == (stored.image, stored.target)
+    order, areas = np.array(stored.order.split(), int), region_areas(x.value.segments)
+    row = results.load("each").query("method == 'LiMA' and image == @x.name").iloc[0]
+    assert insertion(x.value, order, x.target, areas).auc == pytest.approx(row.Insertion, abs=.03) and deletion(x.value, order, x.target, areas).auc == pytest.approx(row.Deletion, abs=.03)
