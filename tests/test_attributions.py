@@ -78,7 +78,7 @@ def test_an_input_is_asked_once(tmp_path):
 
 
 @pytest.mark.parametrize("call, words", [
-    (lambda: A.attribute("gradcam", 0), ["method", "gradcam", "lime"]), (lambda: A.attribute("lime", 0), ["value is None", "MaskedModel"]), (lambda: A.attribute("mfaba", 0), ["view is None", "of_image"]),
+    (lambda: A.attribute("grad-cam", 0), ["method", "gradcam", "lime"]), (lambda: A.attribute("lime", 0), ["value is None", "MaskedModel"]), (lambda: A.attribute("mfaba", 0), ["view is None", "of_image"]),
     (lambda: A.attribute("random", 0), ["value and view are None"]), (lambda: A.select_top([1., 2.], 0), ["share"]), (lambda: A.select_top([1., 2.], 2.), ["share is 2.0 of 2 features"]),
     (lambda: A.select_top([1., np.nan], .5), ["scores", "NaN"]), (lambda: A.select_top([1., 2.], .5, "size"), ["by", "signed, absolute"])])
 def test_bad_input(call, words):
