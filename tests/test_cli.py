@@ -68,7 +68,7 @@ def test_a_mistake_is_told_in_one_line_before_anything_runs(project, arguments, 
     found = call("run", *arguments)
     assert found.exit_code == 2 and told in found.stderr
     assert len(found.stderr.splitlines()) == 1 and found.stdout == ""
-    assert not (project/"data"/"runs").exists() and not (project/"data"/"results").exists()
+    assert [path.name for path in (project/"data").iterdir()] == ["manifest.toml"], "nothing but what the project was made with"
 
 
 def test_a_folder_without_project_is_told_in_one_line(monkeypatch):
