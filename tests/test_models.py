@@ -115,3 +115,22 @@ def test_unknown_names_list_the_known(call, words):
 def test_bad_images(lite, photos, bad, error):
     for ask in (lite.predict, lite.logits):
         with pytest.raises(error, match="images"): ask(bad(photos))
+
+
+def test_a_head_is_kept_as_it_is_whatever_its_memory_order(tmp_path, monkeypatch):
+    (tmp_path/"data"/"models").mkdir(parents=True)
+    monkeypatch.setenv("XAI_REPRO_ROOT", str(tmp_path))
+    weight, bias = np.asfortranarray(np.random.default_rng(0).random((4, 384), np.float32)), np.arange(4, dtype=np.float32)
+    models.save_head("mine", weight, bias)
+    assert all(np.array_equal(kept, given) for kept, given in zip(models.load_head("mine"), (weight, bias)))
+
+
+def test_with_its_own_head_a_classifier_is_what_it_was(lite):
+    head, = [m for m in lite.network.modules() if isinstance(m, torch.nn.Linear)]
+    again = models.with_head(lite, head.weight.numpy(), head.bias.numpy(), lite.class_names, "again")
+    images = torch.rand(3, 3, lite.size, lite.size, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(again.predict(images), lite.predict(images)) and again.weights != lite.weights and again.name == "again"
+
+
+def test_a_head_of_another_width_is_refused(lite):
+    with pytest.raises(ValueError, match=r"weight has shape \(2, 7\); allowed: \(2, 1280\)"): models.with_head(lite, np.zeros((2, 7)), np.zeros(2), ["a", "b"], "odd")

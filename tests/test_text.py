@@ -90,13 +90,6 @@ def test_bad_input(call, error, words, assets):
     for word in words: assert word in str(caught.value)
 
 
-def test_a_head_is_kept_as_it_is_whatever_its_memory_order(zero, tmp_path):
-    from safetensors.numpy import load_file
-    weight, bias = np.asfortranarray(np.random.default_rng(0).random((4, 384), np.float32)), np.arange(4, dtype=np.float32)
-    text.save_head(weight, bias, tmp_path/"head.safetensors")
-    assert np.array_equal(load_file(tmp_path/"head.safetensors")["weight"], weight)
-
-
 def test_training_a_head_learns(zero):
     rows = text.embedded_texts()
     weight, bias = text.train_head(zero, rows, strength=100.)

@@ -20,6 +20,7 @@ from torchcam.methods import GradCAM, GradCAMpp, ScoreCAM
 
 from . import lfa, neighborhoods
 from .checks import check_choice, check_count, check_images, check_real, check_segments, check_vector, to_numpy
+from .masked import class_scores
 from .models import Classifier
 from .text import TextClassifier
 
@@ -65,12 +66,10 @@ def _random(value, view, target, n_samples, seed):
     return np.random.default_rng(seed).permutation(d).astype(float)
 
 # %% ../nbs/25_attributions.ipynb #aea86365
-def _said(value, masks: np.ndarray, target: int) -> np.ndarray: return to_numpy(value(masks)).astype(np.float64)[:, target]
-
 def _uniform(value, target, n_samples, seed) -> tuple[np.ndarray, np.ndarray]:
     "Uniform masks, as LIME's, and the score of each."
     Z = neighborhoods.uniform(weighting=False).sample(n_samples, value.n_features, seed)
-    return Z, _said(value, Z, target)
+    return Z, class_scores(value, Z, target)
 
 def _rise(value, view, target, n_samples, seed):
     "Petsiuk et al. (2018), masks by feature: the sum of scores where a feature is present, over half the number of masks."
@@ -94,14 +93,14 @@ def _sobol(value, view, target, n_samples, seed):
     A, B = (part.astype(bool) for part in np.split(qmc.Sobol(2*d, seed=seed).random(n) >= .5, 2, axis=1))
     mixed = np.repeat(A[None], d, 0)
     mixed[np.arange(d), :, np.arange(d)] = B.T
-    y = _said(value, np.concatenate([A, B, mixed.reshape(-1, d)]), target)
+    y = class_scores(value, np.concatenate([A, B, mixed.reshape(-1, d)]), target)
     if not (spread := y[:2*n].var()) > 0: raise ValueError(f"value gives {y[0]:g} for all of {2*n} masks; allowed: a value function that varies")
     return ((y[:n] - y[2*n:].reshape(d, n))**2).mean(1)/2/spread
 
 def _occlusion(value, view, target, n_samples, seed):
     "The fall of the score when a feature is taken away."
     d = value.n_features
-    y = _said(value, np.concatenate([np.ones((1, d), bool), ~np.eye(d, dtype=bool)]), target)
+    y = class_scores(value, np.concatenate([np.ones((1, d), bool), ~np.eye(d, dtype=bool)]), target)
     return y[0] - y[1:]
 
 # %% ../nbs/25_attributions.ipynb #c84f7431

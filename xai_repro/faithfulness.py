@@ -16,6 +16,7 @@ import torch
 from scipy.stats import pearsonr, spearmanr
 
 from .checks import check_choice, check_count, check_images, check_open, check_points, check_real, check_share, check_vector, to_numpy
+from .masked import class_scores
 from .store import Store, digest
 
 # %% ../nbs/31_faithfulness.ipynb #15e92431
@@ -111,12 +112,7 @@ def deletion(value: Callable, order, target: int, areas=None) -> Curve:
 def _curve(value, order, target, areas, gone: bool) -> Curve:
     o, share = check_order(order, value.n_features), check_areas(areas, value.n_features)
     taken = o.argsort()[None] < np.arange(len(o) + 1)[:, None]
-    return Curve(np.concatenate([[0.0], np.cumsum(share[o])]), _scores(value, taken ^ gone, target))
-
-def _scores(value: Callable, masks: np.ndarray, target: int) -> np.ndarray:
-    "The target's column of a value function, float64 [n]."
-    scores = to_numpy(value(masks)).astype(np.float64).reshape(len(masks), -1)
-    return scores[:, check_count("target", target, 0, scores.shape[1] - 1)]
+    return Curve(np.concatenate([[0.0], np.cumsum(share[o])]), class_scores(value, taken ^ gone, target))
 
 def highest_confidence(
     value: Callable,
@@ -150,7 +146,7 @@ def mu_fidelity(
     rng = np.random.default_rng(check_count("seed", seed, 0))
     check_choice("sizes", sizes, ["bernoulli", "fixed"])
     gone = rng.random((n, d)) < share if sizes == "bernoulli" else rng.random((n, d)).argsort(1).argsort(1) < max(1, round(share*d))
-    fall = _scores(value, np.ones((1, d), bool), target) - _scores(value, ~gone, target)
+    fall = class_scores(value, np.ones((1, d), bool), target) - class_scores(value, ~gone, target)
     said = gone @ s
     for name, v in (("the sum of scores", said), ("the fall of the class's score", fall)):
         if np.ptp(v) == 0: raise NoVariation(f"{name} is {v[0]:g} for every one of {n} sets, so there is no correlation; allowed: scores and a value function that vary")

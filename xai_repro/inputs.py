@@ -6,7 +6,7 @@
 __all__ = ['GREY', 'identity', 'draw_once', 'Input', 'image_inputs', 'right_and_wrong', 'text_inputs', 'attribute_once']
 
 # %% ../nbs/26_inputs.ipynb #68aecd71
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -91,7 +91,7 @@ def _image_input(classifier, gradients, name: str, image: torch.Tensor, segments
 # %% ../nbs/26_inputs.ipynb #99cfebfe
 def right_and_wrong(
     classifier: Classifier,               # answers masks; may be compiled or bfloat16
-    source: str,                          # "embedded", or an asset folder with a labels.csv
+    source: str | Iterable[tuple[str, torch.Tensor, int | None]],   # "embedded", an asset folder with a labels.csv, or names, images and labels
     n_right: int,
     n_wrong: int,
     seed: int = 2022,                     # orders them
@@ -105,7 +105,7 @@ def right_and_wrong(
     wanted = {True: n_right, False: n_wrong}
     def take(right, name, image, label, target):
         if len(found[right]) < wanted[right]: found[right].append(_image_input(classifier, gradients or classifier, name, image, divide(image.cpu()), grey, label, target))
-    waiting = _in_order(source, seed, classifier.size)
+    waiting = _in_order(source, seed, classifier.size) if isinstance(source, str) else iter(source)
     while any(len(found[right]) < n for right, n in wanted.items()) and (batch := list(islice(waiting, 64))):
         said = classifier.predict(torch.stack([image for _, image, _ in batch])).argsort(1, descending=True)[:, :2].tolist()
         for (name, image, label), (first, second) in zip(batch, said):
@@ -113,7 +113,7 @@ def right_and_wrong(
             if label is None: take(True, name, image, None, first); take(False, name, image, None, second)
             else: take(first == label, name, image, label, label)
     for right, n in wanted.items():
-        if len(found[right]) < n: raise ValueError(f"n_{'right' if right else 'wrong'} is {n}; allowed: at most {len(found[right])}, so many of {source!r} are classified {'rightly' if right else 'wrongly'}")
+        if len(found[right]) < n: raise ValueError(f"n_{'right' if right else 'wrong'} is {n}; allowed: at most {len(found[right])}, so many of {source if isinstance(source, str) else 'these images'} are classified {'rightly' if right else 'wrongly'}")
     return found[True], found[False]
 
 def _in_order(source: str, seed: int, size: int):

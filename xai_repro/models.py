@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['IMAGENET', 'SOURCES', 'PREFIXES', 'Preprocessing', 'Classifier', 'imagenet_names', 'pick_device', 'load',
-           'with_embedding']
+           'with_embedding', 'with_head', 'save_head', 'load_head']
 
 # %% ../nbs/01_models.ipynb #5bcecfb4
 import math
@@ -12,13 +12,16 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import timm
 import torch
 import torchvision
+from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from .checks import check_choice, check_images
-from .data import entries, fetch
+from .data import entries, fetch, root
+from .store import digest, write_atomically
 
 # %% ../nbs/01_models.ipynb #ffc4b07c
 @dataclass(frozen=True)
@@ -147,18 +150,18 @@ def _compile(network: nn.Module) -> nn.Module:
     return torch.compile(network)
 
 # %% ../nbs/01_models.ipynb #2bc6c9a8
-def _cut(network: nn.Module) -> tuple[nn.Module, nn.Linear]:
-    "A copy of a network without its last linear layer, and that layer. Raises where it has none."
+def _swap(network: nn.Module, new: nn.Module) -> tuple[nn.Module, nn.Linear]:
+    "A copy of a network with `new` in place of its last linear layer, and that layer. Raises where it has none."
     body = deepcopy(getattr(network, "_orig_mod", network))     # what torch.compile was given
     linear = [name for name, module in body.named_modules() if isinstance(module, nn.Linear)]
     if not linear: raise ValueError(f"network is {type(body).__name__}, which has no linear layer; allowed: networks that end with one")
     head = body.get_submodule(linear[-1])
-    body.set_submodule(linear[-1], nn.Identity())
+    body.set_submodule(linear[-1], new)
     return body, head
 
 def with_embedding(classifier: Classifier) -> Callable[[torch.Tensor], torch.Tensor]:
     "A function of images [B, 3, H, W] that gives probabilities [B, K] and the embedding [B, m] that the last linear layer reads, side by side: [B, K + m]. Raises where the network does not end with that layer."
-    body, head = _cut(classifier.network)
+    body, head = _swap(classifier.network, nn.Identity())
     cut = replace(classifier, network=_compile(body) if classifier.compiled else body)
     def both(images: torch.Tensor) -> torch.Tensor:
         embedding = cut._outputs(images)
@@ -167,3 +170,27 @@ def with_embedding(classifier: Classifier) -> Callable[[torch.Tensor], torch.Ten
     with torch.no_grad(): difference = (head(cut._outputs(probe)) - classifier._outputs(probe)).abs().max()/classifier._outputs(probe).abs().max()
     if difference > .05: raise ValueError(f"classifier is {classifier.name!r}, whose last linear layer does not end it; allowed: networks that end with a linear layer")
     return both
+
+def with_head(
+    classifier: Classifier,
+    weight: np.ndarray,       # [K, m], for the embedding of `with_embedding`
+    bias: np.ndarray,         # [K]
+    class_names: list[str],   # K of them
+    name: str,                # of the new classifier
+) -> Classifier:
+    "The classifier with another last linear layer. Raises where the shapes do not fit."
+    K, m = weight.shape
+    new = nn.utils.skip_init(nn.Linear, m, K, device=classifier.device)
+    with torch.no_grad(): new.weight.copy_(torch.as_tensor(weight)); new.bias.copy_(torch.as_tensor(bias))
+    network, old = _swap(classifier.network, new.requires_grad_(False))
+    if m != old.in_features or not K == len(bias) == len(class_names): raise ValueError(f"weight has shape {(K, m)}; allowed: ({len(class_names)}, {old.in_features}), a row for each of class_names and bias, a column for each number that the last linear layer reads")
+    return replace(classifier, name=name, network=_compile(network) if classifier.compiled else network, class_names=list(class_names), weights=digest(classifier.weights, weight, bias))
+
+def save_head(name: str, weight: np.ndarray, bias: np.ndarray):
+    "Keep a linear head that was trained here, weight [K, m] and bias [K], in data/models."
+    write_atomically(root()/"data"/"models"/f"{name}.safetensors", lambda path: save_file(dict(weight=np.ascontiguousarray(weight), bias=np.ascontiguousarray(bias)), path))   # the file holds bytes in C order
+
+def load_head(name: str) -> tuple[np.ndarray, np.ndarray]:
+    "Weight [K, m] and bias [K] of a head in data/models."
+    head = load_file(root()/"data"/"models"/f"{name}.safetensors")
+    return head["weight"], head["bias"]

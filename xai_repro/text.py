@@ -4,25 +4,23 @@
 
 # %% auto #0
 __all__ = ['EMOTIONS', 'SOURCES', 'ASKED', 'HEADS', 'REMOVALS', 'embedded_texts', 'tweets', 'draw_texts', 'TextClassifier',
-           'HubTextClassifier', 'load_text', 'train_head', 'save_head', 'MaskedText']
+           'HubTextClassifier', 'load_text', 'train_head', 'MaskedText']
 
 # %% ../nbs/13_text.ipynb #4581ba94
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from .checks import check_choice, check_count
 from .data import entries, fetch, root
 from .masked import Scored
-from .models import pick_device
-from .store import digest, write_atomically
+from .models import load_head, pick_device
+from .store import digest
 
 # %% ../nbs/13_text.ipynb #4ba9ac62
 EMOTIONS = ("anger", "joy", "optimism", "sadness")
@@ -110,11 +108,7 @@ def _zero_shot(classifier: TextClassifier) -> tuple[np.ndarray, np.ndarray]:
     with torch.no_grad(): rows = classifier.embed(*classifier._padded([classifier.encode(text) for text in ASKED.values()]))
     return 20*rows.cpu().numpy(), np.zeros(len(rows), np.float32)
 
-def _trained(classifier: TextClassifier) -> tuple[np.ndarray, np.ndarray]:
-    head = load_file(root()/"data"/"models"/"minilm_emotion.safetensors")
-    return head["weight"], head["bias"]
-
-HEADS = {"zero_shot": _zero_shot, "emotion": _trained}
+HEADS = {"zero_shot": _zero_shot, "emotion": lambda classifier: load_head("minilm_emotion")}
 
 class HubTextClassifier(TextClassifier):
     "A sequence classifier of transformers, whose head is its own and reads the first token."
@@ -160,10 +154,6 @@ def train_head(classifier: TextClassifier, rows: pd.DataFrame, strength: float =
     with torch.no_grad(): X = torch.cat([classifier.embed(*classifier._padded(ids[i:i + 64])).cpu() for i in range(0, len(ids), 64)]).numpy()
     fitted = LogisticRegression(C=strength, max_iter=5000).fit(X, rows.label)
     return fitted.coef_.astype(np.float32), fitted.intercept_.astype(np.float32)
-
-def save_head(weight: np.ndarray, bias: np.ndarray, path: Path):
-    "Write a head as `load_text` reads it."
-    write_atomically(path, lambda p: save_file(dict(weight=np.ascontiguousarray(weight), bias=np.ascontiguousarray(bias)), p))   # the file holds bytes in C order
 
 # %% ../nbs/13_text.ipynb #002aae49
 REMOVALS = ("attention", "mask_token")
