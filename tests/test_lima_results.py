@@ -1,6 +1,7 @@
 "The committed numbers of LiMA: what they must be, and a part of them made again."
 import numpy as np
 import pytest
+import torch
 
 from xai_repro import features, inputs, models
 from xai_repro.attributions import ATTRIBUTIONS
@@ -10,7 +11,7 @@ from xai_repro.workbook import Results
 BASELINES = {row.label for name, row in ATTRIBUTIONS.items() if name != "mfaba"}
 
 
-@pytest.mark.parametrize("experiment, n", [("lima_faithfulness", 60), ("lima_errors", 30)])
+@pytest.mark.parametrize("experiment, n", [("lima_faithfulness", 60), ("lima_errors", 60)])
 def test_the_standard_run_is_what_it_should_be(experiment, n):
     results = Results(experiment, "standard")
     each = results.load("each")
@@ -37,3 +38,44 @@ def test_one_photograph_again(experiment, index, assets):
     order, areas = np.array(stored.order.split(), int), region_areas(x.value.segments)
     row = results.load("each").query("method == 'LiMA' and image == @x.name").iloc[0]
     assert insertion(x.value, order, x.target, areas).auc == pytest.approx(row.Insertion, abs=.03) and deletion(x.value, order, x.target, areas).auc == pytest.approx(row.Deletion, abs=.03)
+
+
+def test_ablations_are_on_twenty_photographs_of_each_kind_and_count_as_they_should():
+    results = Results("lima_ablations", "standard")
+    each = results.load("each")
+    searches = each[each.part == "searches"]
+    assert (searches.groupby(["kind", "row"]).image.nunique() == 20).all() and (each[each.part == "regions"].groupby(["kind", "row"]).image.nunique() == 20).all()
+    at_49 = searches[searches.d == 49].groupby("row").evaluations
+    assert (at_49.max()["n_p=0 (naive greedy)"], at_49.min()["n_p=0 (naive greedy)"]) == (1225, 1225)
+    assert at_49.max()["n_p=8"] <= 804 and at_49.max()["lazy, 7"] <= 1225/4
+    assert each.Insertion.between(0, 1).all() and (searches.passes <= 2*searches.evaluations + 2*searches.d).all()
+
+
+def test_interactions_are_of_models_of_several_sizes():
+    results = Results("lima_interactions", "standard")
+    each, sizes = results.load("each"), results.provenance["parameters_in_millions"]
+    assert len(sizes) >= 3 and max(sizes.values()) > 2*min(sizes.values()) and set(each.model) == set(sizes)
+    assert (each.groupby(["model", "kind"]).image.nunique() >= 20).all()
+
+
+def test_no_group_of_copies_is_on_both_sides():
+    results = Results("lima_histology", "standard")
+    images, said, facts = results.load("images"), results.load("predictions"), results.provenance
+    assert (images.groupby("group").trained_on.nunique() == 1).all() and images.trained_on.sum() == facts["trained_on"]
+    assert set(said.file) == set(images[~images.trained_on].file) and (said.label != said.predicted).sum() == facts["errors"]
+    wrong = said[said.label != said.predicted].set_index("file").label
+    orders = results.load("orders").set_index("image").target
+    assert set(orders.index) <= set(wrong.index) and (orders == wrong[orders.index]).all(), "explained towards the truth"
+
+
+def test_the_committed_classifier_of_tissue_errs_as_recorded(assets):
+    from xai_repro import histology
+    said = Results("lima_histology", "standard").load("predictions").iloc[:48]
+    found = histology.load_lung("cpu").predict(torch.stack([histology.lung_image(file) for file in said.file])).argmax(1).numpy()
+    assert (found == said.predicted).mean() >= 46/48, "bfloat16 there, float32 here: two may lie on the border"
+
+
+def test_the_gallery_shows_what_may_be_shown():
+    results = Results("lima_gallery", "standard")
+    from xai_repro import data
+    assert set(results.load("maps").photograph) <= set(data.photographs(8)) and results.provenance["source"] == "embedded"
