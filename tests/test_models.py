@@ -133,4 +133,5 @@ def test_with_its_own_head_a_classifier_is_what_it_was(lite):
 
 
 def test_a_head_of_another_width_is_refused(lite):
-    with pytest.raises(ValueError, match=r"weight has shape \(2, 7\); allowed: \(2, 1280\)"): models.with_head(lite, np.zeros((2, 7)), np.zeros(2), ["a", "b"], "odd")
+    with pytest.raises(ValueError, match=r"weight has shape \(2, 7\), bias \(2,\); allowed: \(2, 1280\) and \(2,\)"): models.with_head(lite, np.zeros((2, 7)), np.zeros(2), ["a", "b"], "odd")
+    with pytest.raises(ValueError, match=r"bias \(3,\)"): models.with_head(lite, np.zeros((2, 1280)), np.zeros(3), ["a", "b"], "odd")

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from captum.attr import InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
 from scipy.spatial.distance import pdist, squareform
-from scipy.stats import qmc
 from torch import nn
 from torchcam.methods import GradCAM, GradCAMpp, ScoreCAM
 
@@ -87,15 +86,13 @@ def _hsic(value, view, target, n_samples, seed):
     return ((centred @ s)*s).sum(0)/2/(n_samples - 1)**2
 
 def _sobol(value, view, target, n_samples, seed):
-    "Fel et al. (2021): total Sobol indices, `n_samples` designs (a power of 2)."
-    d, n = value.n_features, n_samples
-    if n & (n - 1): raise ValueError(f"n_samples is {n}; allowed for 'sobol': a power of 2, the number of designs")
-    A, B = (part.astype(bool) for part in np.split(qmc.Sobol(2*d, seed=seed).random(n) >= .5, 2, axis=1))
-    mixed = np.repeat(A[None], d, 0)
-    mixed[np.arange(d), :, np.arange(d)] = B.T
-    y = class_scores(value, np.concatenate([A, B, mixed.reshape(-1, d)]), target)
-    if not (spread := y[:2*n].var()) > 0: raise ValueError(f"value gives {y[0]:g} for all of {2*n} masks; allowed: a value function that varies")
-    return ((y[:n] - y[2*n:].reshape(d, n))**2).mean(1)/2/spread
+    "Fel et al. (2021): total Sobol indices of features that are there or not, E[(f(z) - f(z with i flipped))²]/4 over the variance, from `n_samples` random masks and their neighbours."
+    d = value.n_features
+    Z = neighborhoods.uniform(weighting=False).sample(n_samples, d, seed)
+    designs = Z[:, None] ^ np.concatenate([np.zeros((1, d), bool), np.eye(d, dtype=bool)])       # [n, 1 + d, d]
+    y = class_scores(value, designs.reshape(-1, d), target).reshape(n_samples, 1 + d)
+    if not (spread := y.var()) > 0: raise ValueError(f"value gives {y[0, 0]:g} for all of {y.size} masks; allowed: a value function that varies")
+    return ((y[:, 1:] - y[:, :1])**2).mean(0)/4/spread
 
 def _occlusion(value, view, target, n_samples, seed):
     "The fall of the score when a feature is taken away."
@@ -190,6 +187,7 @@ class Attribution:
     needs: str            # "value" (masks), "view" (gradients), or "either"
     compute: Callable     # (value, view, target, n_samples, seed, **options) -> float64 [d]
     budget: int = 1000    # masks, by default
+    revision: int = 0     # raised when its scores change, so that kept ones are not read back
 
 ATTRIBUTIONS = {
     "lime": Attribution("LIME", "value", _fitted(neighborhoods.cosine, 1.0)),
@@ -197,7 +195,7 @@ ATTRIBUTIONS = {
     "glime_binomial": Attribution("GLIME-Binomial", "value", _fitted(lambda sigma=1.0, **o: neighborhoods.binomial(sigma, **o), 1.0)),
     "rise": Attribution("RISE", "value", _rise, 500),
     "hsic": Attribution("HSIC", "value", _hsic, 500),
-    "sobol": Attribution("Sobol", "value", _sobol, 32),
+    "sobol": Attribution("Sobol", "value", _sobol, 32, revision=1),
     "occlusion": Attribution("Occlusion", "value", _occlusion),
     "saliency": Attribution("Saliency", "view", _saliency),
     "gradient_x_input": Attribution("Gradient x Input", "view", _gradient_x_input),

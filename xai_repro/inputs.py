@@ -99,7 +99,7 @@ def right_and_wrong(
     gradients: Classifier | None = None,  # answers gradients; `classifier` by default
     grey: float = 0.0,                    # of an absent segment; black by default, as LiMA's
 ) -> tuple[list[Input], list[Input]]:
-    "Photographs that a network classifies rightly, and wrongly, both explained towards the true class. Raises where the source has too few of either."
+    "Photographs that a network classifies rightly, and wrongly, both explained towards the true class (embedded ones towards the first and the second choice). Raises where the source has too few of either."
     check_count("n_right", n_right, 0); check_count("n_wrong", n_wrong, 0)
     divide, found = divide or (lambda image: features.slico(image, 49)), {True: [], False: []}
     wanted = {True: n_right, False: n_wrong}
@@ -148,5 +148,5 @@ def attribute_once(store: Store, x: Input, method: str, n_samples: int | None = 
     "`attributions.attribute` of an input's class, computed once: float64 [d]."
     row = ATTRIBUTIONS[check_choice("method", method, ATTRIBUTIONS)]
     n_samples = row.budget if n_samples is None else n_samples
-    key = digest("attribution", x.identity, x.target, method, n_samples if row.needs == "value" else 0, seed, sorted(options.items()))
+    key = digest("attribution", x.identity, x.target, f"{method} {row.revision}" if row.revision else method, n_samples if row.needs == "value" else 0, seed, sorted(options.items()))
     return store.get(key, lambda: dict(scores=attribute(method, x.target, x.value, x.view, n_samples, seed, **options)))["scores"]

@@ -180,10 +180,10 @@ def with_head(
 ) -> Classifier:
     "The classifier with another last linear layer. Raises where the shapes do not fit."
     K, m = weight.shape
-    new = nn.utils.skip_init(nn.Linear, m, K, device=classifier.device)
-    with torch.no_grad(): new.weight.copy_(torch.as_tensor(weight)); new.bias.copy_(torch.as_tensor(bias))
-    network, old = _swap(classifier.network, new.requires_grad_(False))
-    if m != old.in_features or not K == len(bias) == len(class_names): raise ValueError(f"weight has shape {(K, m)}; allowed: ({len(class_names)}, {old.in_features}), a row for each of class_names and bias, a column for each number that the last linear layer reads")
+    new = nn.utils.skip_init(nn.Linear, m, K, device=classifier.device).requires_grad_(False)
+    network, old = _swap(classifier.network, new)
+    if m != old.in_features or not K == len(bias) == len(class_names): raise ValueError(f"weight has shape {(K, m)}, bias {np.shape(bias)}; allowed: ({len(class_names)}, {old.in_features}) and ({len(class_names)},), a row for each of class_names, a column for each number that the last linear layer reads")
+    new.weight.copy_(torch.as_tensor(weight)); new.bias.copy_(torch.as_tensor(bias))
     return replace(classifier, name=name, network=_compile(network) if classifier.compiled else network, class_names=list(class_names), weights=digest(classifier.weights, weight, bias))
 
 def save_head(name: str, weight: np.ndarray, bias: np.ndarray):

@@ -160,7 +160,7 @@ SEARCHES = {"greedy": _greedy, "bidirectional": _bidirectional, "lazy": _lazy}
 class Ranking:
     "All features in their order, and what finding it cost."
     order: np.ndarray        # int64 [d], the most important first
-    importance: np.ndarray   # float64 [d] of each feature, 1 for the first of the order, 0 for the last
+    importance: np.ndarray   # float64 [d] of each feature, 1 for the first of the order, 0 for the last (all 1 where nothing changes along it)
     terms: np.ndarray        # float64 [d + 1, 4], the objective's terms of the first 0, 1, ..., d features of the order
     n_evaluations: int       # sets that the search asked for; one asked again counts again
     n_queries: int           # passes really made: kept and complement images, and those for embeddings
