@@ -142,18 +142,31 @@ def test_the_code_version_looks_at_what_computes(tmp_path):
 
 
 @pytest.mark.parametrize("source, reached", [
-    ("from xai_repro import lfa", "abc"), ("import xai_repro.lfa", "abc"), ("from xai_repro.checks import x", "abc"), ("def f():\n    from xai_repro import data", "abc"),
-    ("import numpy\nfrom os import path", ""), ("from xai_repro import other as lfa", "d")])
-def test_the_code_version_follows_imports(tmp_path, source, reached):
-    "lfa imports checks, checks imports data inside a function, and data lfa again: a ring."
-    texts = dict(a="from .checks import x\nfrom . import store", b="def f():\n    from . import data", c="from xai_repro.lfa import y", d="z = 1")
-    files = {tmp_path/f"{name}.py": texts[letter] for letter, name in zip("abcd", ("lfa", "checks", "data", "other"))}
-    for path, text in files.items(): path.write_text(text)
+    ("from xai_repro import lfa\nlfa.y", "abc"), ("import xai_repro.lfa\nxai_repro.lfa.y()", "abc"), ("from xai_repro.lfa import y as z", "abc"), ("def f():\n    from xai_repro.checks import x", "abc"),
+    ("from xai_repro import other\nother.y", ""), ("import numpy\nfrom os import path", ""), ("from xai_repro import other as lfa\nlfa.z", "d")])
+def test_the_code_version_follows_imports_and_names(tmp_path, source, reached):
+    "lfa uses checks, checks uses data inside a function, and data lfa again: a ring."
+    texts = dict(a="from .checks import x\ndef y(): return x(1)", b="def x(n):\n    from . import data\n    return data.TABLE[n]", c="from xai_repro.lfa import y\nTABLE = {1: y}", d="z = 1")
+    changed = dict(a=("x(1)", "x(2)"), b=("[n]", "[-n]"), c=("{1: y}", "{2: y}"), d=("1", "2"))
+    files = {letter: (tmp_path/f"{name}.py", texts[letter]) for letter, name in zip("abcd", ("lfa", "checks", "data", "other"))}
+    for path, text in files.values(): path.write_text(text)
     before = workbook.code_version(source, tmp_path)
-    for (path, text), letter in zip(files.items(), "abcd"):
-        path.write_text(text + "\nmore = 1")
+    for letter, (path, text) in files.items():
+        path.write_text(text.replace(*changed[letter]))
         assert (workbook.code_version(source, tmp_path) != before) == (letter in reached), letter
+        path.write_text(text + "\ndef unused(): return y, x, z")
+        assert workbook.code_version(source, tmp_path) == before, "a definition that nobody uses"
         path.write_text(text)
+
+
+@pytest.mark.parametrize("text", ["a = 1\nprint(b)", "a, *b = 1, 2", "a = {}\na['k'] = b", "class a:\n    def f(self): return b", "a: int = b", "if b: a = 1"])
+def test_what_a_used_name_stands_for_counts(tmp_path, text):
+    (tmp_path/"lfa.py").write_text(text + "\nb = 3")
+    before = workbook.code_version("from xai_repro.lfa import a, b", tmp_path)
+    (tmp_path/"lfa.py").write_text(text + "\nb = 4")
+    assert workbook.code_version("from xai_repro.lfa import a, b", tmp_path) != before
+    (tmp_path/"lfa.py").write_text(text.replace("a", "a_", 1) + "\nb = 3")
+    assert workbook.code_version("from xai_repro.lfa import a, b", tmp_path) != before
 
 
 def test_the_key_follows_code_and_parameters(project, monkeypatch):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -141,14 +142,43 @@ def code_version(
     source: str | None = None,   # Python code that uses the library; all of the library by default
     folder: Path | None = None,  # of Python files; this library's by default
 ) -> str:                        # a sha256
-    "A digest of the library's code, by `code_digest`: of the modules that `source` imports, and those that they import."
+    "A digest of what the library's code does, as far as `source` can reach it: in the modules that it imports, and those that they import, the definitions whose names occur in `source` or in what is reached, and statements that define nothing."
     import xai_repro
     files = {path.stem: path.read_text() for path in (folder or Path(xai_repro.__file__).parent).glob("*.py") if path.name not in UNCOUNTED}
     reached, waiting = set(), set(files) if source is None else _imports(source)
     while waiting := (waiting & set(files)) - reached:
         reached |= waiting
         waiting = set().union(*(_imports(files[name]) for name in waiting))
-    return digest([(name, code_digest(files[name])) for name in sorted(reached)])
+    statements = [(module, *part) for module in sorted(reached) for part in _statements(files[module])]
+    return digest([(module, does) for module, _, _, does in (statements if source is None else _reachable(statements, _names(ast.parse(source))))])
+
+def _reachable(statements: list[tuple], names: set[str]) -> list[tuple]:
+    "Of (module, defined, used, what it does): those that define nothing, or a name that is used by `names` or by one of them."
+    counted = [not defined for _, defined, _, _ in statements]
+    names = names.union(*(used for (_, _, used, _), c in zip(statements, counted) if c))
+    while new := [i for i, (_, defined, _, _) in enumerate(statements) if not counted[i] and defined & names]:
+        for i in new: counted[i], names = True, names | statements[i][2]
+    return [statement for statement, c in zip(statements, counted) if c]
+
+@cache
+def _statements(source: str) -> list[tuple[set[str], set[str], str]]:
+    "A module's top-level statements, imports and docstring aside: names that each defines, names that it uses, and what it does."
+    body = [node for node in ast.parse(source).body if not isinstance(node, (ast.Import, ast.ImportFrom)) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
+    return [(_defined(node), _names(node), json.dumps(_outline(node))) for node in body]
+
+def _defined(node: ast.stmt) -> set[str]:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)): return {node.name}
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, (ast.AnnAssign, ast.AugAssign)) else []
+    return {inner.id for target in targets for inner in ast.walk(target) if isinstance(inner, ast.Name)}
+
+def _names(tree: ast.AST) -> set[str]:
+    "Every name in a syntax tree, of whatever object, imported ones included."
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name): found.add(node.id)
+        elif isinstance(node, ast.Attribute): found.add(node.attr)
+        elif isinstance(node, ast.alias): found |= {node.name.split(".")[-1], node.asname}
+    return found
 
 def _imports(source: str) -> set[str]:
     "Names that may be modules of this library, of the import statements in Python code."
