@@ -45,7 +45,7 @@ def embed(classifier: Classifier, images: Iterable[torch.Tensor]) -> tuple[np.nd
     mean = of.mean(1)
     return of[:, 0], mean/np.linalg.norm(mean, axis=1, keepdims=True)
 
-def copies(directions: np.ndarray, above: float = 0.9) -> np.ndarray:
+def copies(directions: np.ndarray, above: float = 0.88) -> np.ndarray:
     "The group of each row of `directions` [n, m], of length 1: rows whose cosine is higher than `above` are in one group, and so are those joined by a chain of such. int64 [n], numbered from 0."
     rows = check_points("directions", directions, 2).numpy()
     return connected_components(rows @ rows.T > check_open("above", above), directed=False)[1].astype(np.int64)
