@@ -1,5 +1,6 @@
 "The runner: what is injected and refused, what counts as done, what a failure leaves behind."
 import json
+import re
 import os
 import sys
 
@@ -165,7 +166,7 @@ def test_what_a_used_name_stands_for_counts(tmp_path, text):
     before = workbook.code_version("from xai_repro.lfa import a, b", tmp_path)
     (tmp_path/"lfa.py").write_text(text + "\nb = 4")
     assert workbook.code_version("from xai_repro.lfa import a, b", tmp_path) != before
-    (tmp_path/"lfa.py").write_text(text.replace("a", "a_", 1) + "\nb = 3")
+    (tmp_path/"lfa.py").write_text(re.sub(r"\ba\b", "a_", text, count=1) + "\nb = 3")
     assert workbook.code_version("from xai_repro.lfa import a, b", tmp_path) != before
 
 
