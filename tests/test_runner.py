@@ -1,7 +1,7 @@
 "The runner: what is injected and refused, what counts as done, what a failure leaves behind."
 import json
-import re
 import os
+import re
 import sys
 
 import nbformat
