@@ -146,6 +146,8 @@ def test_a_gradient_method_needs_gradients(method, photo, regions, lite):
 
 def test_bad_input(lite, photo, regions):
     with pytest.raises(ValueError, match="method is 'grad-cam'; allowed: lime, kernel_shap.*gradcam"): baselines.attribute("grad-cam", lite, photo, regions, 0)
+    for n in (0, 2.5):
+        with pytest.raises(ValueError, match=f"n_samples is {n}; allowed: a whole number of at least 1"): ask("sobol", n)
     flat = MaskFunction(lambda m: np.ones(len(m)), 3)
     for method, n in (("hsic", 20), ("sobol", 4)):
         with pytest.raises(ValueError, match="value gives 1 for .*allowed: a value function that varies"): ask(method, n, flat)
