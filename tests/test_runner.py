@@ -188,6 +188,13 @@ def test_the_key_follows_code_and_parameters(project, monkeypatch):
 
 # running (each of these starts a kernel, which takes two seconds)
 
+def test_kernels_keep_their_memory_unless_the_user_says_otherwise(project, monkeypatch):
+    for name in runner.ALLOCATOR: monkeypatch.delenv(name, raising=False)
+    assert runner.ALLOCATOR.items() <= runner._for_kernels().items()
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "0")
+    assert "MALLOC_TOP_PAD_" not in runner._for_kernels() and "MALLOC_TRIM_THRESHOLD_" in runner._for_kernels()
+
+
 def test_a_run_is_done_once(project, monkeypatch):
     monkeypatch.chdir(project)
     monkeypatch.setenv("XAI_REPRO_ROOT", ".")

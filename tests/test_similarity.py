@@ -4,10 +4,12 @@ from math import comb
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings, strategies as st
 from scipy.stats import pearsonr
 
 from xai_repro import similarity as S
+from xai_repro.similarity import MAPS, hog_correlation, pairwise, spearman, ssim
 
 
 def top_sets(w, k):
@@ -80,3 +82,74 @@ def test_pairs_and_correlations():
     ranks = [w.argsort().argsort() for w in W]
     assert S.spearman(W[0], W[1]) == pytest.approx(np.corrcoef(ranks[0], ranks[1])[0, 1])
     assert S.mae(W[0], W[0]) == 0
+
+
+# maps of pixels
+
+MAP = st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed).normal(size=(2, 50, 53)).cumsum(1).cumsum(2))
+
+
+def _ssim(a, b):
+    "Window 5, range 2, sample covariances, the mean without a border of 2 (Wang et al. 2004)."
+    x, y = (m/np.abs(m).max() for m in (a, b))
+    windows = lambda v: np.lib.stride_tricks.sliding_window_view(v, (5, 5)).reshape(v.shape[0] - 4, v.shape[1] - 4, 25)
+    u, v = windows(x), windows(y)
+    mu, mv = u.mean(-1), v.mean(-1)
+    cov = ((u - mu[..., None])*(v - mv[..., None])).sum(-1)/24
+    c1, c2 = (.01*2)**2, (.03*2)**2
+    return (((2*mu*mv + c1)*(2*cov + c2))/((mu**2 + mv**2 + c1)*(u.var(-1, ddof=1) + v.var(-1, ddof=1) + c2))).mean()
+
+
+def _hog(m):
+    "Cells of 16, 9 orientations over 180°, blocks of 3×3 cells with L2-Hys (Dalal and Triggs 2005), by loops."
+    m = m/np.abs(m).max()
+    gy, gx = np.zeros_like(m), np.zeros_like(m)
+    gy[1:-1], gx[:, 1:-1] = m[2:] - m[:-2], m[:, 2:] - m[:, :-2]
+    size, angle = np.hypot(gx, gy), np.rad2deg(np.arctan2(gy, gx)) % 180
+    rows, columns = m.shape[0]//16, m.shape[1]//16
+    cells = np.zeros((rows, columns, 9))
+    for i in range(rows):
+        for j in range(columns):
+            s, a = size[16*i:16*i + 16, 16*j:16*j + 16], angle[16*i:16*i + 16, 16*j:16*j + 16]
+            for o in range(9): cells[i, j, o] = s[(a >= 20*o) & (a < 20*(o + 1))].sum()/256
+    def block(v):
+        v = v.ravel(); v = v/np.sqrt((v**2).sum() + 1e-10); v = np.minimum(v, .2)
+        return v/np.sqrt((v**2).sum() + 1e-10)
+    return np.concatenate([block(cells[i:i + 3, j:j + 3]) for i in range(rows - 2) for j in range(columns - 2)])
+
+
+@settings(max_examples=15, deadline=None)
+@given(MAP)
+def test_map_metrics_are_independent_computations(pair):
+    a, b = pair
+    assert ssim(a, b) == pytest.approx(_ssim(a, b), abs=1e-6)
+    assert ssim(*(m/np.abs(m).max()/2 for m in pair), rescale=False, data_range=1) == pytest.approx(_ssim(a, b), abs=1e-6)      # half the maps in half the range
+    assert hog_correlation(a, b) == pytest.approx(np.corrcoef(_hog(a), _hog(b))[0, 1], abs=1e-6)
+    ranks = [np.argsort(np.argsort(m.ravel())).astype(float) for m in pair]           # no ties in these
+    assert spearman(a, b) == pytest.approx(np.corrcoef(*ranks)[0, 1], abs=1e-6)
+
+
+@settings(max_examples=15, deadline=None)
+@given(MAP, st.floats(.1, 50))
+def test_map_metrics_are_symmetric_and_blind_to_scale(pair, scale):
+    a, b = pair
+    for name, metric in MAPS.items():
+        assert metric(a, b) == pytest.approx(metric(b, a), abs=1e-9) and metric(a, b) == pytest.approx(metric(scale*a, b), abs=1e-6)
+        assert metric(a, a) == pytest.approx(1) and metric(torch.as_tensor(a), b) == metric(a, b)
+        assert pairwise(np.stack([a, b, a]), name) == pytest.approx((1 + 2*metric(a, b))/3)
+
+
+@pytest.mark.parametrize("make, said", [
+    (lambda: ssim(np.ones((9, 9)), np.ones((9, 8))), "b has shape (9, 8); allowed: a's, (9, 9)"),
+    (lambda: ssim(np.ones(9), np.ones(9)), "a has shape (9,); allowed: a map (H, W)"),
+    (lambda: ssim(np.ones((4, 9)), np.ones((4, 9))), "allowed: at least 5 pixels a side"),
+    (lambda: hog_correlation(np.eye(47), np.eye(47)), "allowed: at least 48 pixels a side"),
+    (lambda: hog_correlation(np.ones((48, 48)), np.eye(48)), "a is constant (1)"),
+    (lambda: spearman(np.eye(9), np.zeros((9, 9))), "b is constant (0.0)"),
+    (lambda: spearman(np.eye(9), np.full((9, 9), np.nan)), "b holds 81 values that are NaN or infinite"),
+    (lambda: ssim(np.ones((9, 9)), np.ones((9, 9)), data_range=0), "data_range is 0; allowed: a finite number above 0"),
+    (lambda: pairwise(np.ones((1, 9, 9)), "ssim"), "maps has shape (1, 9, 9); allowed: (k, H, W) with k >= 2"),
+    (lambda: pairwise(np.ones((2, 9, 9)), "mse"), "metric is 'mse'; allowed: ssim, hog, spearman")])
+def test_bad_maps(make, said):
+    with pytest.raises(ValueError) as error: make()
+    assert said in str(error.value)

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['ORDERS', 'NOISES', 'ROWS', 'CORRELATIONS', 'perturbation_test', 'Curve', 'check_order', 'check_areas', 'region_areas',
-           'insertion', 'deletion', 'highest_confidence', 'NoVariation', 'mu_fidelity', 'Faithfulness', 'measure_once',
-           'pixel_curve']
+           'insertion', 'deletion', 'highest_confidence', 'mu_fidelity', 'Faithfulness', 'measure_once', 'pixel_curve']
 
 # %% ../nbs/31_faithfulness.ipynb #e01bb100
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from scipy.stats import pearsonr, spearmanr
 
 from .checks import check_choice, check_count, check_images, check_open, check_points, check_real, check_share, check_vector, to_numpy
 from .masked import class_scores
+from .similarity import NoVariation
 from .store import Store, digest
 
 # %% ../nbs/31_faithfulness.ipynb #15e92431
@@ -126,9 +126,6 @@ def highest_confidence(
 
 # %% ../nbs/31_faithfulness.ipynb #7c93c228
 CORRELATIONS = {"spearman": spearmanr, "pearson": pearsonr}
-
-class NoVariation(ValueError):
-    "There is nothing to correlate."
 
 def mu_fidelity(
     value: Callable,

@@ -43,7 +43,7 @@ def slic(
     sigma: float = 0,         # width of a Gaussian that smooths the image first, pixels
 ) -> torch.Tensor:            # int64 [H, W], labels 0..d-1
     "SLIC superpixels: k-means in Lab and position."
-    return _contiguous(segmentation.slic(_height_width_channel(image), n_segments=check_count("n_segments", n_segments), start_label=0,
+    return _contiguous(segmentation.slic(_height_width_channel(image), n_segments=check_count("n_segments", n_segments, 1, image.shape[-2]*image.shape[-1]), start_label=0,
                        compactness=check_real("compactness", compactness), sigma=check_real("sigma", sigma, strict=False)))
 
 def slico(

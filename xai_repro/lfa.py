@@ -123,7 +123,7 @@ def explain(
     check_real("alpha", alpha, strict=False)
     return fit(draw(value, target, neighborhood, n_samples, seed), alpha)
 
-# %% ../nbs/22_lfa.ipynb #84bab5d3
+# %% ../nbs/22_lfa.ipynb #93041b46
 def lime(
     value: Callable,                  # masks bool [n, d] -> scores [n, K], with n_features
     target: int,
@@ -134,9 +134,13 @@ def lime(
     weighting: bool = True,           # False is the paper's LIME+π=1
     kernel: str = "paper",            # "paper": exp(-absent/σ²), GLIME B.2; "official": exp(-absent/(2σ²)), the released code and lime
     original_first: bool = False,     # make the first sample the unperturbed input, as the released code and lime do
+    distance: str = "l2",             # "l2", or "cosine" as the lime package explains images by default: exp(-D²/(2σ²)), D = 1 - √(share present)
 ) -> Explanation:
-    "LIME with masks uniform over {0,1}^d and distance l2 (GLIME A.1). Raises on a bad argument, warns where the weights vanish."
-    return explain(value, target, neighborhoods.uniform(sigma, weighting, kernel, original_first), alpha, n_samples, seed)
+    "LIME with masks uniform over {0,1}^d (GLIME A.1; with distance \"cosine\" LIME-G). Raises on a bad argument, warns where the weights vanish."
+    if check_choice("distance", distance, ["l2", "cosine"]) == "l2": around = neighborhoods.uniform(sigma, weighting, kernel, original_first)
+    elif kernel != "paper": raise ValueError(f"kernel is {kernel!r}; allowed with distance 'cosine': the default, for that distance has one kernel, the lime package's")
+    else: around = neighborhoods.cosine(sigma, original_first) if weighting else neighborhoods.uniform(sigma, False, original_first=original_first)
+    return explain(value, target, around, alpha, n_samples, seed)
 
 DISTRIBUTIONS = {"binomial": neighborhoods.binomial, "gauss": neighborhoods.gauss, "laplace": neighborhoods.laplace, "uniform": neighborhoods.box}
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['IMAGENET', 'SOURCES', 'PREFIXES', 'Preprocessing', 'Classifier', 'imagenet_names', 'pick_device', 'load',
-           'with_embedding', 'with_head', 'save_head', 'load_head']
+           'compile_network', 'with_embedding', 'with_head', 'save_head', 'load_head']
 
 # %% ../nbs/01_models.ipynb #5bcecfb4
 import math
@@ -141,13 +141,14 @@ def load(
     preprocessing, size, names, weights = about
     device = pick_device(device)
     network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-    if compile: network = _compile(network)
+    if compile: network = compile_network(network)
     return Classifier(name, network, preprocessing, size, names, device, getattr(torch, dtype), weights, compile, 16 if device.type == "cpu" else None)
 
-def _compile(network: nn.Module) -> nn.Module:
+def compile_network(network: nn.Module) -> nn.Module:
+    "Compiled for inference, once for each shape of its input: faster on a CPU, after a wait; needs a C++ compiler."
     import torch._inductor.config as inductor
     inductor.freezing = True
-    return torch.compile(network)
+    return torch.compile(network, dynamic=False)    # one program for each size: symbolic sizes take hours on EfficientNets
 
 # %% ../nbs/01_models.ipynb #2bc6c9a8
 def _swap(network: nn.Module, new: nn.Module) -> tuple[nn.Module, nn.Linear]:
@@ -162,7 +163,7 @@ def _swap(network: nn.Module, new: nn.Module) -> tuple[nn.Module, nn.Linear]:
 def with_embedding(classifier: Classifier) -> Callable[[torch.Tensor], torch.Tensor]:
     "A function of images [B, 3, H, W] that gives probabilities [B, K] and the embedding [B, m] that the last linear layer reads, side by side: [B, K + m]. Raises where the network does not end with that layer."
     body, head = _swap(classifier.network, nn.Identity())
-    cut = replace(classifier, network=_compile(body) if classifier.compiled else body)
+    cut = replace(classifier, network=compile_network(body) if classifier.compiled else body)
     def both(images: torch.Tensor) -> torch.Tensor:
         embedding = cut._outputs(images)
         with torch.no_grad(): return torch.cat([head(embedding).softmax(1), embedding], 1)
@@ -184,7 +185,7 @@ def with_head(
     network, old = _swap(classifier.network, new)
     if m != old.in_features or not K == len(bias) == len(class_names): raise ValueError(f"weight has shape {(K, m)}, bias {np.shape(bias)}; allowed: ({len(class_names)}, {old.in_features}) and ({len(class_names)},), a row for each of class_names, a column for each number that the last linear layer reads")
     new.weight.copy_(torch.as_tensor(weight)); new.bias.copy_(torch.as_tensor(bias))
-    return replace(classifier, name=name, network=_compile(network) if classifier.compiled else network, class_names=list(class_names), weights=digest(classifier.weights, weight, bias))
+    return replace(classifier, name=name, network=compile_network(network) if classifier.compiled else network, class_names=list(class_names), weights=digest(classifier.weights, weight, bias))
 
 def save_head(name: str, weight: np.ndarray, bias: np.ndarray):
     "Keep a linear head that was trained here, weight [K, m] and bias [K], in data/models."

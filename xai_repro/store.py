@@ -42,9 +42,13 @@ class Store:
     "Arrays by digest in a folder (data/cache by default): computed once, found again."
     def __init__(self, folder: Path | None = None): self.folder = folder or root()/"data"/"cache"
 
+    def path(self, key: str) -> Path: return self.folder/key[:2]/f"{key}.npz"
+
+    def __contains__(self, key: str) -> bool: return self.path(key).exists()
+
     def get(self, key: str, compute: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
         "The arrays stored under `key`; computed and stored if there are none."
-        path = self.folder/key[:2]/f"{key}.npz"
+        path = self.path(key)
         if not path.exists():
             arrays = compute()
             write_atomically(path, lambda p: np.savez_compressed(p, **arrays))
