@@ -174,3 +174,25 @@ TWO = two_classes(3, 0)
     (lambda: F.region_areas(np.zeros((2, 2), int), np.zeros((3, 2, 2))), "image is black everywhere")])
 def test_bad_curves(call, words):
     with pytest.raises(ValueError, match=words): call()
+
+
+# local fidelity
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), norm=st.sampled_from([1, 2, "inf"]), radius=st.floats(.1, 5))
+def test_local_fidelity_is_sklearns_r2_on_the_points_of_the_ball(seed, norm, radius):
+    from sklearn.metrics import mean_squared_error, r2_score
+    from xai_repro.neighborhoods import ball
+    center, w = np.random.default_rng(seed).normal(size=(2, 4))
+    model, surrogate = (lambda X: np.sin(X).sum(1) + X[:, 0]*X[:, 1]), (lambda X: X @ w + .3)
+    X = center + ball(50, 4, norm, radius, seed)
+    assert F.local_fidelity(model, surrogate, center, norm, radius, 50, seed) == pytest.approx(r2_score(model(X), surrogate(X)), abs=1e-9)
+    assert F.local_fidelity(model, surrogate, center, norm, radius, 50, seed, "inverse_mse") == pytest.approx(1/(1 + mean_squared_error(model(X), surrogate(X))), abs=1e-12)
+
+
+@pytest.mark.parametrize("wrong, message", [
+    (dict(measure="mse"), "measure is 'mse'; allowed: r2, inverse_mse"), (dict(norm="l2"), "norm is 'l2'; allowed: 1, 2, inf"), (dict(radius=0.), "radius is 0.0"), (dict(n=1), "n is 1"),
+    (dict(f=lambda X: np.ones(len(X))), "f is 1 everywhere"), (dict(f=lambda X: X), r"f returned shape \(1000, 3\)"), (dict(g=lambda X: X[:, 0]/0), "g returned NaN or infinite"), (dict(center=[0., np.inf, 0.]), "center holds 1 values")])
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_local_fidelity_says_what_is_wrong(wrong, message):
+    with pytest.raises(ValueError, match=message): F.local_fidelity(**(dict(f=lambda X: X.sum(1), g=lambda X: X.sum(1), center=[0., 0., 0.]) | wrong))

@@ -128,3 +128,26 @@ def test_symmetric_noise_recovers_the_gradient(distribution):
     "Stein's lemma (GLIME B.8): the odd part of f survives, the even part averages out."
     e = lfa.glime(Quadratic(), 0, 40_000, sigma=1., distribution=distribution, alpha=0)
     assert np.allclose(e.weights, Quadratic.a*N.GREY, atol=2e-4)     # per grey level
+
+
+# ALIME
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_alime_is_a_weighted_ridge(power):
+    from sklearn.linear_model import Ridge
+    value, table = boolean(6)
+    W = np.random.default_rng(3).normal(size=(6, 4))
+    encode = lambda masks: torch.tanh(torch.as_tensor(masks @ W))
+    e = lfa.alime(value, 1, encode, 300, sigma=.8, alpha=.5, seed=4, power=power)
+    Z = N.uniform().sample(300, 6, 4)
+    distance = np.sqrt(((np.tanh(Z @ W) - np.tanh(W.sum(0)))**2).sum(1))
+    model = Ridge(alpha=.5).fit(Z, table[Z @ (1 << np.arange(6)), 1], sample_weight=np.exp(-(distance/.8)**power))
+    assert np.allclose(e.weights, model.coef_, atol=1e-6) and np.allclose(e(Z), model.predict(Z), atol=1e-6)
+
+
+@pytest.mark.parametrize("encode, options, message", [
+    (lambda masks: np.full((len(masks), 2), np.nan), {}, "encode returned .* NaN or infinite"), (lambda masks: np.ones((len(masks), 2)), {}, "the same embedding for all 51 masks"),
+    (lambda masks: masks[:, 0], {}, r"encode returned shape \(51,\)"), (lambda masks: masks, dict(alpha=0, n_samples=6), "n_samples is 6 with alpha=0; allowed: more than the 6 features"),
+    (lambda masks: masks, dict(power=3), "power is 3; allowed: 1, 2"), (lambda masks: masks, dict(sigma=0), "sigma is 0")])
+def test_alime_says_what_is_wrong(encode, options, message):
+    with pytest.raises(ValueError, match=message): lfa.alime(boolean(6)[0], 0, encode, **(dict(n_samples=50) | options))

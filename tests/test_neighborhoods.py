@@ -75,3 +75,29 @@ def test_shapley_kernel_weights():
     masks = N.all_masks(5)
     for mask, log_weight in zip(masks, N.shapley_kernel(masks, ends=1e6)): assert np.exp(log_weight) == pytest.approx(shapley_weight(5, mask.sum()), rel=1e-12)
     assert np.array_equal(np.isposinf(N.shapley_kernel(masks)), masks.all(1) | ~masks.any(1)), "by default the ends are constraints"
+
+
+# balls
+
+FIRST = {1: lambda d: stats.beta(1, d), 2: lambda d: stats.beta(.5, (d + 1)/2), "inf": lambda d: stats.beta(1, 1)}     # of |x₁|/r, for the 2-norm of its square
+
+
+@pytest.mark.parametrize("norm", FIRST)
+@pytest.mark.parametrize("d", [2, 3, 20, 200])
+def test_points_are_uniform_in_the_ball(norm, d):
+    r, n = 2.5, 4000
+    x = N.ball(n, d, norm, r, seed=d)
+    length = np.linalg.norm(x, {1: 1, 2: 2, "inf": np.inf}[norm], axis=1)
+    assert length.max() <= r and stats.kstest((length/r)**d, "uniform").pvalue > 1e-3
+    for j in (0, d - 1):
+        first = np.abs(x[:, j])/r
+        assert stats.kstest(first**2 if norm == 2 else first, FIRST[norm](d).cdf).pvalue > 1e-3
+    second = {1: 2*r**2/((d + 1)*(d + 2)), 2: r**2/(d + 2), "inf": r**2/3}[norm]                                         # E x_j², exact
+    assert (x**2).mean() == pytest.approx(second, rel=6*np.sqrt(6/(n*d)))
+    assert np.abs(np.corrcoef(x[:, 0], x[:, 1])[0, 1]) < 5/np.sqrt(n) and (x[:, 0] < 0).mean() == pytest.approx(.5, abs=.04)
+
+
+@pytest.mark.parametrize("wrong, message", [(dict(norm=3), "norm is 3; allowed: 1, 2, inf"), (dict(radius=0), "radius is 0; allowed: a finite number above 0"),
+                                            (dict(radius=-1.), "radius is -1.0"), (dict(n=0), "n is 0"), (dict(d=0), "d is 0")])
+def test_a_ball_that_is_none(wrong, message):
+    with pytest.raises(ValueError, match=message): N.ball(**(dict(n=3, d=3) | wrong))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DISTRIBUTIONS', 'LOSSES', 'FITS', 'ARGUMENTS', 'METHODS', 'SHARED', 'Samples', 'draw', 'DegenerateFit', 'Explanation',
-           'fit', 'explain', 'lime', 'glime', 'Approximation', 'approximate', 'Method', 'Methods', 'attribute']
+           'fit', 'explain', 'lime', 'alime', 'glime', 'Approximation', 'approximate', 'Method', 'Methods', 'attribute']
 
 # %% ../nbs/22_lfa.ipynb #9963f845
 import warnings
@@ -84,6 +84,10 @@ class Explanation:
     n_samples: int
     samples: Samples = field(repr=False, compare=False)
 
+    def __call__(self, Z) -> np.ndarray:
+        "The linear function that explains, at perturbations [n, d]: float64 [n]."
+        return to_numpy(Z).astype(np.float64) @ self.weights + self.intercept
+
 def fit(
     samples: Samples,
     alpha: float = 1.0,                    # ridge strength on the unnormalised weighted sum, as scikit-learn and lime
@@ -141,6 +145,20 @@ def lime(
     elif kernel != "paper": raise ValueError(f"kernel is {kernel!r}; allowed with distance 'cosine': the default, for that distance has one kernel, the lime package's")
     else: around = neighborhoods.cosine(sigma, original_first) if weighting else neighborhoods.uniform(sigma, False, original_first=original_first)
     return explain(value, target, around, alpha, n_samples, seed)
+
+def alime(
+    value: Callable,                  # masks bool [n, d] -> scores [n, K], with n_features
+    target: int,
+    encode: Callable,                 # masks bool [n, d] -> embeddings [n, m]
+    n_samples: int = 1000,
+    sigma: float = 0.25,              # in units of the embedding's distances
+    alpha: float = 1.0,               # ridge strength; 0 needs n_samples > d
+    seed: int = 0,
+    power: int = 2,                   # weight exp(-(distance/σ)^power), 1 or 2: GLIME does not say how σ enters
+) -> Explanation:
+    "ALIME: LIME's masks, weighted by distances in an encoder's space (GLIME A.6). What the encoder is asked is not counted in n_queries. Raises on embeddings that are not finite, or all the same."
+    if alpha == 0 and n_samples <= _width(value): raise ValueError(f"n_samples is {n_samples} with alpha=0; allowed: more than the {value.n_features} features, or alpha above 0")
+    return explain(value, target, neighborhoods.embedded(encode, sigma, power), alpha, n_samples, seed)
 
 DISTRIBUTIONS = {"binomial": neighborhoods.binomial, "gauss": neighborhoods.gauss, "laplace": neighborhoods.laplace, "uniform": neighborhoods.box}
 
