@@ -151,3 +151,17 @@ def test_alime_is_a_weighted_ridge(power):
     (lambda masks: masks, dict(power=3), "power is 3; allowed: 1, 2"), (lambda masks: masks, dict(sigma=0), "sigma is 0")])
 def test_alime_says_what_is_wrong(encode, options, message):
     with pytest.raises(ValueError, match=message): lfa.alime(boolean(6)[0], 0, encode, **(dict(n_samples=50) | options))
+
+
+# DLIME
+
+@pytest.mark.parametrize("n_clusters", [1, 2, 5])
+def test_dlime_is_least_squares_on_scikit_learns_cluster(n_clusters):
+    from sklearn.cluster import AgglomerativeClustering
+    from sklearn.linear_model import LinearRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    rng = np.random.default_rng(n_clusters)
+    rows, x, f = rng.normal(size=(120, 3)) + 3*rng.integers(0, 2, (120, 1)), rng.normal(size=3), lambda X: torch.sin(X).sum(1)
+    labels = AgglomerativeClustering(n_clusters).fit_predict(rows) if n_clusters > 1 else np.zeros(120)
+    own = labels == KNeighborsClassifier(1).fit(rows, labels).predict(x[None])[0]
+    assert np.allclose(lfa.approximate(f, x, N.cluster(rows, x, n_clusters)).weights, LinearRegression().fit(rows[own], f(torch.tensor(rows[own])).numpy()).coef_, atol=1e-9)

@@ -6,7 +6,7 @@
 __all__ = ['KERNELS', 'GREY', 'SAMPLINGS', 'BALLS', 'unweighted', 'Neighborhood', 'log_binomial', 'by_size', 'exponential',
            'uniform', 'cosine', 'binomial', 'shapley_kernel', 'shapley', 'gauss', 'laplace', 'box', 'all_masks',
            'exhaustive', 'kernel_shap', 'bernoulli', 'one_out', 'normal', 'segment', 'here', 'embedded',
-           'embedding_distances', 'ball', 'effective_sample_size']
+           'embedding_distances', 'cluster', 'ball', 'effective_sample_size']
 
 # %% ../nbs/20_neighborhoods.ipynb #c2567152
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
-from .checks import check_choice, check_count, check_real, to_numpy
+from .checks import check_choice, check_count, check_points, check_real, check_vector, to_numpy
 
 # %% ../nbs/20_neighborhoods.ipynb #c4c066b1
 def unweighted(Z: np.ndarray) -> np.ndarray:
@@ -198,6 +198,22 @@ def embedding_distances(encode: Callable, Z: np.ndarray) -> np.ndarray:
     if not np.isfinite(E).all(): raise ValueError(f"encode returned {np.count_nonzero(~np.isfinite(E))} values that are NaN or infinite; allowed: finite numbers")
     if (E == E[0]).all(): raise ValueError(f"encode returned the same embedding for all {len(E)} masks; allowed: one that tells masks apart")
     return np.linalg.norm(E[1:] - E[0], axis=1)
+
+# %% ../nbs/20_neighborhoods.ipynb #271203f3
+def cluster(
+    rows,                   # [n, p], the table that the model learned from
+    x,                      # [p], the input
+    n_clusters: int = 2,
+    labels=None,            # [n], the clusters, where they are known: for many inputs of one table
+) -> Neighborhood:          # of this input alone
+    "DLIME: the rows of the input's cluster, less the input, as ξ (GLIME A.6)."
+    from sklearn.cluster import AgglomerativeClustering
+    R = check_points("rows", rows, ndim=2).double().numpy()
+    center = check_vector("x", x, R.shape[1])
+    if labels is None: labels = AgglomerativeClustering(check_count("n_clusters", n_clusters, 1, len(R))).fit_predict(R) if n_clusters > 1 else np.zeros(len(R))
+    labels = check_vector("labels", labels, len(R))
+    own = labels == labels[np.linalg.norm(R - center, axis=1).argmin()]
+    return Neighborhood("cluster", lambda n, d, generator: R[own] - center, operator="add", exact=True)
 
 # %% ../nbs/20_neighborhoods.ipynb #ff2a0dcc
 BALLS = {1: lambda g, n, d: g.laplace(size=(n, d)), 2: lambda g, n, d: g.normal(0, np.sqrt(.5), (n, d))}
