@@ -144,8 +144,9 @@ def test_a_point_does_not_depend_on_the_others_or_on_chunks():
 
 
 def test_one_point_has_no_axis():
-    many, one = (lfa.approximate(bent, x, N.normal(.1), n_samples=50) for x in (POINTS, POINTS[0]))
-    assert many.weights.shape == (5, P) and one.weights.shape == (P,) and np.allclose(many.weights[0], one.weights, rtol=1e-12, atol=0) and one.r2 == pytest.approx(many.r2[0], rel=1e-12)
+    def by_rows(rows): return torch.tanh((rows*W).sum(1))*rows[:, 0] + rows[:, 1]**2      # a product of matrices may differ in its last bit with the number of rows
+    many, one = (lfa.approximate(by_rows, x, N.normal(.1), n_samples=50) for x in (POINTS, POINTS[0]))
+    assert many.weights.shape == (5, P) and one.weights.shape == (P,) and np.array_equal(many.weights[0], one.weights) and one.r2 == many.r2[0]
     assert many.n_queries == 5*50 and one.n_queries == 50
 
 
