@@ -122,6 +122,13 @@ def test_weights_come_back_as_they_were_written(tmp_path):
     with pytest.raises(FileNotFoundError, match="train it: xai-repro run lime_g_inpainter"): I.load_inpainter(tmp_path/"none.safetensors")
 
 
+def test_compiled_it_fills_as_it_does_eagerly():
+    masks = torch.as_tensor(np.random.default_rng(4).random((9, D)) < .5)      # a whole chunk, and one that is filled up
+    eager, compiled = (Inpaint("neural", compile=c)(IMAGE, PARTS)(masks) for c in (False, True))
+    kept = masks[:, PARTS].unsqueeze(1).expand_as(eager)
+    assert (eager - compiled).abs().max() < 1e-5 and torch.equal(eager[kept], compiled[kept]) and not torch.equal(eager, IMAGE.expand_as(eager))
+
+
 def test_the_record_of_a_training_tells_of_its_weights_alone(tmp_path):
     I.save_inpainter(I.Inpainter(), tmp_path/"a.safetensors", steps=7, loss=[.5])
     assert I.training_record(tmp_path/"a.safetensors") == dict(weights=I.inpainter_digest(tmp_path/"a.safetensors"), steps=7, loss=[.5])

@@ -135,3 +135,12 @@ def test_with_its_own_head_a_classifier_is_what_it_was(lite):
 def test_a_head_of_another_width_is_refused(lite):
     with pytest.raises(ValueError, match=r"weight has shape \(2, 7\), bias \(2,\); allowed: \(2, 1280\) and \(2,\)"): models.with_head(lite, np.zeros((2, 7)), np.zeros(2), ["a", "b"], "odd")
     with pytest.raises(ValueError, match=r"bias \(3,\)"): models.with_head(lite, np.zeros((2, 1280)), np.zeros(3), ["a", "b"], "odd")
+
+
+def test_compiled_it_says_what_it_says_eagerly():
+    "A whole chunk, and one that is filled up."
+    images = torch.stack(list(data.photographs(224).values()))
+    images = images[torch.arange(18) % len(images)]
+    eager, compiled = (models.load("efficientnet_lite0", "cpu", compile=c) for c in (False, True))
+    assert (eager.predict(images) - compiled.predict(images)).abs().max() < 1e-5
+    assert torch.equal(compiled.predict(images)[16:], compiled.predict(images[16:]))

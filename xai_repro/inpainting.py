@@ -4,14 +4,12 @@
 
 # %% auto #0
 __all__ = ['SIDE', 'WIDTHS', 'DILATIONS', 'CHUNK', 'LEARNED', 'MEASURED', 'MEASURED_SCENES', 'Gated', 'Inpainter', 'paint',
-           'make_split', 'split', 'Pictures', 'of_pictures', 'load_pictures', 'draw_hole', 'draw_batch', 'loss',
-           'train', 'train_key', 'weights_path', 'save_inpainter', 'training_record', 'load_inpainter',
-           'inpainter_digest', 'psnr', 'hole_ssim', 'perceptual_distance']
+           'make_split', 'split', 'photographs_of', 'Pictures', 'of_pictures', 'load_pictures', 'draw_hole',
+           'draw_batch', 'loss', 'train', 'train_key', 'weights_path', 'save_inpainter', 'training_record',
+           'load_inpainter', 'inpainter_digest', 'psnr', 'hole_ssim', 'perceptual_distance']
 
 # %% ../nbs/09_inpainting.ipynb #e3106144
-import json
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,17 +17,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 from skimage.metrics import structural_similarity
 from skimage.segmentation import slic
 from torch import nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from . import training
 from .checks import check_choice, check_count, check_images
-from .data import draw, fetch, load_image, root, sha256
-from .models import compile_network
-from .store import digest, write_atomically
+from .data import draw, fetch, load_image, root
+from .store import digest
 
 # %% ../nbs/09_inpainting.ipynb #32e8e452
 SIDE = 128                       # of the square picture that the network sees, pixels
@@ -108,6 +105,12 @@ def split() -> pd.DataFrame:
     "The committed split, as `make_split` made it."
     return pd.read_csv(root()/"data"/"inpainter_split.csv")
 
+def photographs_of(part: str, size: int) -> Iterator[torch.Tensor]:
+    "The photographs of one part of the split, \"train\" or \"held_out\", one by one: [3, size, size] in [0, 1]. Raises a FileNotFoundError where the assets are not at hand."
+    rows = split()
+    rows = rows[rows.part == check_choice("part", part, ["train", "held_out"])]
+    for r in tqdm(rows.itertuples(), total=len(rows), desc=f"photographs ({part})"): yield load_image(fetch(r.source)/r.file, size, size)
+
 # %% ../nbs/09_inpainting.ipynb #dc3b9f41
 @dataclass(frozen=True, eq=False)
 class Pictures:
@@ -125,9 +128,7 @@ def of_pictures(images, seed: int = 0) -> Pictures:
 
 def load_pictures(part: str = "train", size: int = 144) -> Pictures:
     "The pictures of one part of the split. Raises a FileNotFoundError where the assets are not at hand."
-    rows = split()
-    rows = rows[rows.part == check_choice("part", part, ["train", "held_out"])]
-    return of_pictures(load_image(fetch(r.source)/r.file, size, size) for r in tqdm(rows.itertuples(), total=len(rows), desc=f"pictures ({part})"))
+    return of_pictures(photographs_of(part, size))
 
 # %% ../nbs/09_inpainting.ipynb #6ce5fb5e
 def draw_hole(labels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -168,7 +169,7 @@ def train(
     steps: int,
     checkpoint: Path,             # written every `every` steps; training goes on from it
     batch: int = 16,
-    rate: float = 2e-3,           # of AdamW at its height: a hundredth of the steps up to it, a cosine down from it
+    rate: float = 2e-3,           # of AdamW at its height
     seed: int = 0,
     every: int = 250,
     device: str = "cpu",
@@ -176,37 +177,12 @@ def train(
     compile: bool = False,        # compile the network: faster on a CPU, after a wait; needs a C++ compiler
     tell: Callable[[int, float], None] = lambda step, loss: None,
 ) -> tuple["Inpainter", pd.DataFrame]:    # the running mean, and columns step, loss (mean of `every` steps)
-    "Train an inpainter."
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(check_count("seed", seed, 0))
-        network = Inpainter().to(device, memory_format=torch.channels_last)
-    mean = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(.998))
-    adam = torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-4)
-    warm, kept = max(1, check_count("steps", steps)//100), dict(network=network, mean=mean, adam=adam)
-    history, recent, forward = _resume(checkpoint, kept), [], torch.compile(network, dynamic=False) if compile else network
-    for step in range(len(history)*every, steps):
+    "Train an inpainter (`training.train`)."
+    network = training.build(Inpainter, seed).to(device, memory_format=torch.channels_last)
+    def loss_at(forward, step):
         images, holes = (part.to(device) for part in draw_batch(pictures, batch, seed, step))
-        with torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32): painted = forward(images, holes)
-        value = loss(painted.float(), images, holes)
-        adam.zero_grad(); value.backward()
-        for group in adam.param_groups: group["lr"] = rate*min((step + 1)/warm, .01 + .99*(1 + math.cos(math.pi*step/steps))/2)
-        nn.utils.clip_grad_norm_(network.parameters(), 1.)
-        adam.step(); mean.update_parameters(network)
-        recent.append(value.item())
-        if len(recent) == every:
-            history.append(float(np.mean(recent))); recent = []
-            _keep(checkpoint, kept, history); tell(step + 1, history[-1])
-    return mean.module.eval().requires_grad_(False).cpu(), pd.DataFrame(dict(step=[every*(i + 1) for i in range(len(history))], loss=history))
-
-def _keep(path: Path, kept: dict, history: list[float]):
-    write_atomically(path, lambda p: torch.save({name: part.state_dict() for name, part in kept.items()} | dict(history=history), p))
-
-def _resume(path: Path, kept: dict) -> list[float]:
-    "Fill `kept` from a checkpoint, if there is one; the losses so far."
-    if not path.exists(): return []
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    for name, part in kept.items(): part.load_state_dict(state[name])
-    return state["history"]
+        return loss(forward(images, holes), images, holes)
+    return training.train(network, loss_at, steps, checkpoint, rate, every, dtype, compile, tell)
 
 def train_key(pictures: Pictures, **settings) -> str:
     "What a training is known by: its pictures, its settings and the form of the network."
@@ -215,32 +191,24 @@ def train_key(pictures: Pictures, **settings) -> str:
 # %% ../nbs/09_inpainting.ipynb #97a4a8f9
 def weights_path() -> Path: return root()/"data"/"models"/"inpainter.safetensors"
 
-def save_inpainter(network: Inpainter, path: Path | None = None, **training):
+def save_inpainter(network: Inpainter, path: Path | None = None, **about):
     "Write float16 weights, and beside them (.json) what is said of their training."
-    path, tensors = path or weights_path(), {name: t.detach().half().contiguous() for name, t in network.state_dict().items()}
-    write_atomically(path, lambda p: save_file(tensors, p))
-    write_atomically(path.with_suffix(".json"), lambda p: p.write_text(json.dumps(dict(weights=inpainter_digest(path)) | training, indent=1) + "\n"))
+    training.save_trained(network, path or weights_path(), **about)
 
 def training_record(path: Path | None = None) -> dict:
     "What `save_inpainter` was told of the training. Raises a ValueError where the weights are not those that it tells of."
-    path = path or weights_path()
-    record = json.loads(path.with_suffix(".json").read_text())
-    if record["weights"] != inpainter_digest(path): raise ValueError(f"{path.name} has the checksum {inpainter_digest(path)}; its record tells of {record['weights']}")
-    return record
+    return training.training_record(path or weights_path())
 
 @cache
 def load_inpainter(path: Path | None = None, device: str = "cpu", compile: bool = False) -> nn.Module:
     "The committed network, or one that `save_inpainter` wrote; compiled if wished (`models.compile_network`). Raises a FileNotFoundError that says how to train it."
     path = path or weights_path()
-    if not path.exists(): raise FileNotFoundError(f"no inpainter at {path}; train it: xai-repro run lime_g_inpainter --profile standard")
-    network = Inpainter()
-    network.load_state_dict({name: t.float() for name, t in load_file(path).items()})
-    network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-    return compile_network(network) if compile else network
+    if not path.exists(): raise FileNotFoundError(f"no inpainter at {path}; train it: xai-repro run lime_g_inpainter --profile standard --set steps=5000")
+    return training.load_trained(Inpainter(), path, device, compile)
 
 def inpainter_digest(path: Path | None = None) -> str:
     "The checksum of the weights, sixteen digits."
-    return sha256(path or weights_path())[:16]
+    return training.weights_digest(path or weights_path())
 
 # %% ../nbs/09_inpainting.ipynb #94c4e38e
 def psnr(fill: torch.Tensor, image: torch.Tensor, hole: torch.Tensor) -> float:

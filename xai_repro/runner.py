@@ -280,6 +280,7 @@ def refresh(path: Path):
         NotebookClient(notebook, timeout=None, kernel_name="python3", kernel_manager_class=_Kernel, resources=dict(metadata=dict(path=str(path.parent)))).execute()
     for cell in notebook.cells:
         if cell.cell_type == "code": cell.outputs = [kept for output in cell.outputs if (kept := _shown(output))]
+    notebook.metadata.pop("widgets", None)
     write_atomically(path, lambda p: nbformat.write(notebook, p))
 
 def _shown(output):
