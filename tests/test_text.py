@@ -28,7 +28,7 @@ def test_the_embedding_is_the_mean_of_the_last_layer(zero):
 def test_leaving_tokens_out_is_masking_their_attention(zero, value, seed):
     masks = np.random.default_rng(seed).random((6, value.n_features)) < .5
     masks[0] = True
-    slow = zero.logits(torch.as_tensor(np.tile(value.ids, (6, 1))), torch.as_tensor(masks).long()).softmax(1)
+    slow = zero.logits(torch.as_tensor(np.tile(value.tokens, (6, 1))), torch.as_tensor(masks).long()).softmax(1)
     assert np.allclose(text.MaskedText(zero, SENTENCE)(masks), slow.numpy(), atol=1e-5)
 
 
@@ -97,6 +97,36 @@ def test_training_a_head_learns(zero):
     assert weight.shape == (4, 384) and ((X @ weight.T + bias).argmax(1) == rows.label).mean() > .9
 
 
+def test_a_head_of_two_classes_gives_scikit_learns_probabilities(zero):
+    from sklearn.linear_model import LogisticRegression
+    rows = text.embedded_texts().query("label < 2").reset_index(drop=True)
+    weight, bias = text.train_head(zero, rows)
+    with torch.no_grad(): X = torch.cat([zero.embed(*zero._padded([zero.encode(t)])) for t in rows.text]).numpy()
+    theirs = LogisticRegression(C=3., max_iter=5000).fit(X, rows.label).predict_proba(X)
+    assert weight.shape == (2, 384) and np.allclose(torch.as_tensor(X @ weight.T + bias).softmax(1), theirs, atol=1e-4)
+
+
+# words as features
+
+def test_a_words_pieces_go_together_and_the_special_tokens_stay(zero):
+    value, words = text.over_words(zero, SENTENCE, "attention")
+    by_token = text.MaskedText(zero, SENTENCE)
+    masks = np.random.default_rng(3).random((5, len(words))) < .5
+    pieces = zero.tokens(SENTENCE)
+    owner = zero.tokenizer(SENTENCE).word_ids()
+    lower = [None if w is None else "".join(p.removeprefix("##") for p, o in zip(pieces, owner) if o == w) for w in owner]
+    there = np.array([[word is None or mask[words.index(word)] for word in lower] for mask in masks])
+    assert value.n_features == len(words) == len(set(words)) and np.allclose(value(masks), by_token(there), atol=1e-6)
+
+
+def test_a_text_is_cut_off_at_the_window(zero):
+    from dataclasses import replace
+    short = replace(zero, window=10)
+    value, words = text.over_words(short, SENTENCE)
+    assert len(short.encode(SENTENCE)) == 10 and value.n_features <= 8 and np.allclose(value(np.ones((1, value.n_features), bool)), short.predict([SENTENCE]), atol=1e-5)
+    with pytest.raises(ValueError, match="text is ' '; allowed: a text of at least one word"): text.over_words(zero, " ")
+
+
 # a classifier of transformers' hub
 
 @pytest.fixture(scope="module")
@@ -114,7 +144,7 @@ def test_a_hub_classifier_is_masked_by_its_attention(hub):
     value, masks = text.MaskedText(hub, SENTENCE), np.random.default_rng(0).random((8, 17)) < .5
     masks = np.resize(masks, (8, value.n_features))
     masks[0], masks[1, 0] = True, False               # whole; the token that its head reads is absent
-    with torch.no_grad(): direct = hub.network(input_ids=torch.as_tensor(np.tile(value.ids, (8, 1))), attention_mask=torch.as_tensor(masks).long()).logits.softmax(1)
+    with torch.no_grad(): direct = hub.network(input_ids=torch.as_tensor(np.tile(value.tokens, (8, 1))), attention_mask=torch.as_tensor(masks).long()).logits.softmax(1)
     assert np.allclose(value(masks), direct.numpy(), atol=1e-6)
     assert np.allclose(value(masks[:1]), hub.predict([SENTENCE]).numpy(), atol=1e-5) and hub.class_names == ["LABEL_0", "LABEL_1", "LABEL_2"]
     assert np.ptp(value(masks), axis=0).max() > .01

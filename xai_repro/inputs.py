@@ -161,7 +161,7 @@ def text_inputs(
     for index, row in long.iloc[:check_count("n", n, 1, len(long))].iterrows():
         value = MaskedText(classifier, row.text, removal)
         target = int(value(np.ones((1, value.n_features), bool))[0].argmax())
-        inputs.append(Input(f"{source}/{index}", value, of_text(gradients or classifier, row.text), target, int(row.label), digest(classifier.weights, str(classifier.dtype), value.ids, removal)))
+        inputs.append(Input(f"{source}/{index}", value, of_text(gradients or classifier, row.text), target, int(row.label), digest(classifier.weights, str(classifier.dtype), value.tokens, removal)))
     return inputs
 
 # %% ../nbs/26_inputs.ipynb #8d92915e
