@@ -16,8 +16,8 @@ setup: .venv/.installed
 run: setup            # the main job on the embedded photographs
 	$(BIN)/xai-repro run glime_stability
 
-test: setup           # every test, every notebook
-	$(BIN)/python -m pytest
+test: setup           # every test, every notebook; make test ARGS="-k glime"
+	$(BIN)/python -m pytest $(ARGS)
 
 notebooks: setup      # after editing a notebook: export the modules, clean the notebooks
 	$(BIN)/nbdev_export

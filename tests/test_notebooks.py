@@ -17,7 +17,9 @@ def test_runs(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 def test_kept_well(path):
-    cells = nbformat.read(path, as_version=4).cells
+    notebook = nbformat.read(path, as_version=4)
+    cells = notebook.cells
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}, "a live notebook's widgets are not kept"
     tagged = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
     assert len(tagged) == (path.parent.name == "papers"), "a notebook in nbs/papers has exactly one cell tagged parameters, the others none"
     assert not [o for c in cells for o in c.get("outputs", []) if o.output_type == "error"]
