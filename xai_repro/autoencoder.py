@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from . import training
-from .checks import check_images
+from .checks import check_count, check_images
 from .data import root
 
 # %% ../nbs/08_autoencoder.ipynb #8a0d95c6
@@ -75,7 +75,10 @@ def train(
     device: str = "cpu",
     tell: Callable[[int, float], None] = lambda step, loss: None,
 ) -> tuple[Autoencoder, pd.DataFrame]:   # the running mean, and columns step, loss
-    "Train an autoencoder (`training.train`)."
+    "Train an autoencoder (`training.train`). Raises on images that are not squares of one size, at least 64."
+    images = list(images); check_count("batch", batch)
+    sizes = {tuple(image.shape) for image in images}
+    if len(sizes) != 1 or (side := next(iter(sizes))[-1]) < SIDE or sizes != {(3, side, side)}: raise ValueError(f"images have the shapes {sorted(sizes)}; allowed: at least one image, all of one shape (3, S, S) with S of at least {SIDE}")
     pictures = torch.stack([(255*image).round().byte() for image in images])
     network = training.build(Autoencoder, seed).to(device, memory_format=torch.channels_last)
     def loss_at(forward, step):

@@ -79,6 +79,6 @@ def limit(
     "The coefficients, beside an intercept, to which LIME and GLIME-Binomial converge as n grows (GLIME B.2), whatever the ridge."
     y = check_points("scores", scores).double().numpy()
     d = _features(y)
-    Z, law = all_masks(d), binomial_law(d, sigma)
-    there, gone = (law[:, None]*part for part in (Z, ~Z))
-    return y @ (there/there.sum(0) - gone/gone.sum(0))
+    Z, x = all_masks(d), 1/check_real("sigma", sigma)**2
+    others = Z.sum(1)[:, None] - Z                                           # present beside the feature, of d - 1
+    return y @ (expit(x)**others*expit(-x)**(d - 1 - others)*(2.*Z - 1))

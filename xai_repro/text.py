@@ -146,7 +146,8 @@ def _hub_text(name: str, place: torch.device, dtype: torch.dtype) -> HubTextClas
     network = AutoModelForSequenceClassification.from_pretrained(name, attn_implementation="eager").eval().requires_grad_(False).to(place)
     names, empty = [network.config.id2label[i] for i in range(network.config.num_labels)], torch.zeros(0)
     weights = f"{name}@{getattr(network.config, '_commit_hash', None) or 'local'}"
-    return HubTextClassifier(f"hf:{name}", network, AutoTokenizer.from_pretrained(name), empty, empty, names, place, dtype, weights)
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    return HubTextClassifier(f"hf:{name}", network, tokenizer, empty, empty, names, place, dtype, weights, window=min(tokenizer.model_max_length, 512))
 
 def load_text(
     name: str = "zero_shot",  # a head of HEADS on MiniLM, or "hf:<id>": a sequence classifier of transformers' hub, or of a local folder
@@ -203,7 +204,7 @@ def over_words(
     classifier: TextClassifier,
     text: str,
     mask: str = "drop",          # what happens to an absent word: masked.TEXT_MASKS
-    distinct: bool = True,       # a word that comes again is one feature with the first, whatever its case, as in lime
+    distinct: bool = True,       # a word that comes again is one feature with the first, as in lime (MiniLM knows no case)
     batch_size: int = 64,
 ) -> tuple[masked.MaskedText, list[str]]:
     "The value function of a text over its words, and the words [d]; the special tokens are always there. Words are the tokenizer's: signs of punctuation are words too. What lies beyond `classifier.window` tokens is not seen and is no feature."
@@ -217,4 +218,4 @@ def over_words(
     number = {name: k for k, name in enumerate(dict.fromkeys(named.values()))}
     features = np.array([-1 if word is None else number[named[word]] for word in owner])
     value = masked.MaskedText(classifier.attend, ids, mask, batch_size, mask_token=classifier.tokenizer.mask_token_id, features=features)
-    return value, [words[next(w for w, name in named.items() if name == k)] for k in number]
+    return value, [name if distinct else words[name] for name in number]

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from .checks import check_count
+from .checks import check_count, check_real
 from .data import sha256
 from .models import compile_network
 from .store import write_atomically
@@ -40,13 +40,15 @@ def train(
     compile: bool = False,         # compile the network: faster on a CPU, after a wait; needs a C++ compiler
     tell: Callable[[int, float], None] = lambda step, loss: None,
 ) -> tuple[nn.Module, pd.DataFrame]:      # the running mean, and columns step, loss (mean of `every` steps)
-    "Train a network."
+    "Train a network. Raises on a checkpoint of another training and on a loss that is not finite."
+    check_count("every", every); check_real("rate", rate)
     mean = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(.998))
     adam = torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-4)
-    warm, kept = max(1, check_count("steps", steps)//100), dict(network=network, mean=mean, adam=adam)
-    history, recent, forward = _resume(checkpoint, kept), [], _autocast(torch.compile(network, dynamic=False) if compile else network, network, dtype)
+    warm, kept, settings = max(1, check_count("steps", steps)//100), dict(network=network, mean=mean, adam=adam), [steps, rate, every]
+    history, recent, forward = _resume(checkpoint, kept, settings), [], _autocast(torch.compile(network, dynamic=False) if compile else network, network, dtype)
     for step in range(len(history)*every, steps):
         value = loss_at(forward, step)
+        if not torch.isfinite(value): raise ValueError(f"the loss is {value.item()} at step {step}; allowed: a finite number (a lower rate, or other pictures)")
         adam.zero_grad(); value.backward()
         for group in adam.param_groups: group["lr"] = rate*min((step + 1)/warm, .01 + .99*(1 + math.cos(math.pi*step/steps))/2)
         nn.utils.clip_grad_norm_(network.parameters(), 1.)
@@ -54,7 +56,7 @@ def train(
         recent.append(value.item())
         if len(recent) == every:
             history.append(float(np.mean(recent))); recent = []
-            _keep(checkpoint, kept, history); tell(step + 1, history[-1])
+            _keep(checkpoint, kept, history, settings); tell(step + 1, history[-1])
     return mean.module.eval().requires_grad_(False).cpu(), pd.DataFrame(dict(step=[every*(i + 1) for i in range(len(history))], loss=history))
 
 def _autocast(function: Callable, network: nn.Module, dtype: torch.dtype) -> Callable:
@@ -64,13 +66,14 @@ def _autocast(function: Callable, network: nn.Module, dtype: torch.dtype) -> Cal
         with torch.autocast(device, dtype, enabled=dtype != torch.float32): return function(*inputs).float()
     return forward
 
-def _keep(path: Path, kept: dict, history: list[float]):
-    write_atomically(path, lambda p: torch.save({name: part.state_dict() for name, part in kept.items()} | dict(history=history), p))
+def _keep(path: Path, kept: dict, history: list[float], settings: list):
+    write_atomically(path, lambda p: torch.save({name: part.state_dict() for name, part in kept.items()} | dict(history=history, settings=settings), p))
 
-def _resume(path: Path, kept: dict) -> list[float]:
+def _resume(path: Path, kept: dict, settings: list) -> list[float]:
     "Fill `kept` from a checkpoint, if there is one; the losses so far."
     if not path.exists(): return []
     state = torch.load(path, map_location="cpu", weights_only=True)
+    if state["settings"] != settings: raise ValueError(f"checkpoint {path.name} is of a training with steps, rate, every = {state['settings']}; allowed: one with {settings}, or another file")
     for name, part in kept.items(): part.load_state_dict(state[name])
     return state["history"]
 
