@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from xai_repro import data, features, lfa, models
-from xai_repro.masked import MaskedModel
+from xai_repro.masked import MaskedModel, MaskedText
 from xai_repro.removal import Blur, Constant, MeanColor
 
 IMAGE = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
@@ -83,3 +83,32 @@ def test_what_an_explanation_names_is_what_the_network_needs(real):
     without[0, order[-5:]] = without[1, order[:5]] = False
     top, bottom = value(without)[:, target]
     assert classifier.class_names[target] == "espresso" and top < bottom - .2
+
+
+# texts
+
+WORDS = ["never", "have", "I", "never", "ever"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=1, max_size=8), st.sampled_from(["token", "drop"]), st.integers(1, 4))
+def test_a_text_is_what_a_loop_over_its_words_makes(rows, mask, batch_size):
+    seen, masks = [], np.array(rows)
+    value = MaskedText(lambda texts: seen.extend(texts) or np.array([[len(t)] for t in texts], float), WORDS, mask, batch_size)
+    scores = value(masks)
+    def text(row): return " ".join(w if there else "[MASK]" for w, there in zip(WORDS, row) if there or mask == "token")
+    assert scores.ravel().tolist() == [len(text(row)) for row in masks] and set(seen) == {text(row) for row in masks} and value.n_queries == len(np.unique(masks, axis=0))
+
+
+def test_a_feature_of_several_tokens_goes_as_one():
+    features_of, ids = np.array([-1, 0, 1, 0, 2, -1]), np.array([101, 7, 8, 7, 9, 102])
+    said = []
+    MaskedText(lambda i, a: said.append((i, a)) or np.zeros((len(i), 1)), ids, "attention", features=features_of)(np.array([[True, False, False], [False, True, True]]))
+    assert (said[0][0] == ids).all() and said[0][1].tolist() == [[1, 1, 0, 1, 0, 1], [1, 0, 1, 0, 1, 1]]
+
+
+def test_dropped_ids_move_together():
+    said = []
+    MaskedText(lambda i, a: said.append((i, a)) or np.zeros((len(i), 1)), [4, 5, 6, 7], "drop")(np.array([[False, True, False, True], [True, True, True, False]]))
+    (ids, attention), = said
+    assert ids[0][attention[0] == 1].tolist() == [5, 7] and ids[1][attention[1] == 1].tolist() == [4, 5, 6] and ids.shape == (2, 3)

@@ -62,3 +62,19 @@ def test_the_committed_slopes_follow_from_the_committed_samples():
     assert need.n.notna().all() and len(told) == 2*need.sigma.nunique()
     for key, part in need.groupby(["method", "sigma"]):
         assert told[key] == pytest.approx(np.mean([linregress(f.d, np.log2(f.n)).slope for _, f in part.groupby("function")]), abs=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(d=st.integers(2, 7), sigma=st.floats(.5, 5), seed=st.integers(0, 10**6))
+def test_the_limit_is_the_weighted_fit_of_all_masks(d, sigma, seed):
+    y = np.random.default_rng(seed).random(2**d)
+    fitted = lfa.fit(lfa.Samples(N.all_masks(d), y, N.exhaustive(N.exponential(sigma)), 2**d), alpha=0)
+    assert np.allclose(M.limit(y, sigma), fitted.weights, atol=1e-6) and np.allclose(M.limit(np.stack([y, 2*y]), sigma)[1], 2*M.limit(y, sigma), atol=1e-12)
+
+
+def test_at_the_ends_of_sigma_the_limit_is_occlusion_and_the_banzhaf_value():
+    y, Z = np.random.default_rng(4).random(2**5), N.all_masks(5)
+    assert np.allclose(M.limit(y, .02), [y[-1] - y[-1 - 2**i] for i in range(5)], atol=1e-12)
+    assert np.allclose(M.limit(y, 1e6), [y[Z[:, i]].mean() - y[~Z[:, i]].mean() for i in range(5)], atol=1e-9)
+    for bad, said in ((lambda: M.limit(y[:-1], 1.), "scores has 31 numbers"), (lambda: M.limit(y, 0.), "sigma is 0")):
+        with pytest.raises(ValueError, match=said): bad()
