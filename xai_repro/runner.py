@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['OWN', 'KINDS', 'FOUND', 'ALLOCATOR', 'SHOWN', 'experiments', 'read', 'title', 'parameters', 'profiles',
-           'profile_values', 'run_key', 'resolve', 'describe', 'RunRecord', 'run', 'state', 'status', 'scoreboard',
-           'refresh']
+           'profile_values', 'run_key', 'resolve', 'describe', 'running', 'RunRecord', 'run', 'failure', 'state',
+           'status', 'scoreboard', 'refresh']
 
 # %% ../nbs/51_runner.ipynb #db1bbcf5
-import ast, json, os, re, time, tomllib
+import ast, fcntl, json, os, re, time, tomllib
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import takewhile
@@ -145,7 +146,11 @@ def resolve(
 
 # %% ../nbs/51_runner.ipynb #ee7ce4b3
 class _Kernel(AsyncKernelManager):
-    "A kernel of the Python that runs this, whatever kernels named python3 lie on the user's path."
+    "A kernel of the Python that runs this, whatever kernels named python3 lie on the user's path; it inherits the open files `held`."
+    held: tuple[int, ...] = ()
+
+    async def _async_launch_kernel(self, command, **options): await super()._async_launch_kernel(command, pass_fds=self.held, **options)
+
     @default("kernel_spec_manager")
     def _only_our_own(self): return KernelSpecManager(kernel_dirs=[])
 
@@ -169,13 +174,29 @@ def describe(
     trace = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", "\n".join(error.traceback)).splitlines()[-n_lines:]
     return "\n".join([f"In [{error.exec_count}] (cell {error.cell_index}): {error.ename}: {error.evalue}", *trace])
 
-def _execute(source: Path, target: Path, values: Mapping, progress_bar: dict | bool) -> str:
+@contextmanager
+def _alone(path: Path):
+    "Hold the lock at `path`, or wait until nobody does. A kernel that inherits it holds it too, so that a killed run's kernel is gone before the next one starts."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock.fileno()
+
+def running(path: Path) -> bool:
+    "Whether a process holds the lock at `path`."
+    if not path.exists(): return False
+    with open(path) as lock:
+        try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError: return True
+    return False
+
+def _execute(source: Path, target: Path, values: Mapping, progress_bar: dict | bool, lock: int) -> str:
     "Run the notebook `source` in its folder and write it to `target` as it goes; what went wrong, \"\" if nothing did."
-    target.parent.mkdir(parents=True, exist_ok=True)
+    class Held(_Kernel): held = (lock,)
     try:
         with patch.dict(os.environ, _for_kernels()):
             ran = papermill.execute_notebook(source, target, values, kernel_name="python3", cwd=source.parent, progress_bar=progress_bar,
-                                             kernel_manager_class=_Kernel)
+                                             kernel_manager_class=Held)
     except PapermillExecutionError as error: return describe(error)
     except RuntimeError as error: return f"the kernel stopped: {error}"
     return "a cell ended the notebook before its last cell" if ran.metadata.papermill.exception else ""
@@ -228,14 +249,25 @@ def run(
     values = resolve(experiment, profile, device, overrides)
     key, name = run_key(experiment, values), values["results"] or profile
     results, notebook = root()/"data"/"results"/experiment/name, root()/"data"/"runs"/experiment/f"{name}.ipynb"
-    last = _finished(results)
-    if _counts(results, key) and not force: return RunRecord(experiment, profile, key, "skipped", last["seconds"], "", notebook, results)
-    (results/"run.json").unlink(missing_ok=True)   # from here on what lies there may be a mixture
-    started = time.perf_counter()
-    error = _execute(experiments()[experiment], notebook, values, dict(desc=f"{experiment} ({name})") if progress else False)
-    seconds = round(time.perf_counter() - started, 1)
-    if not error: _write_finished(results, key, values, seconds)
+    with _alone(notebook.with_suffix(".lock")) as lock:
+        if _counts(results, key) and not force: return RunRecord(experiment, profile, key, "skipped", _finished(results)["seconds"], "", notebook, results)
+        (results/"run.json").unlink(missing_ok=True)   # from here on what lies there may be a mixture
+        (told := notebook.with_suffix(".json")).unlink(missing_ok=True)
+        started = time.perf_counter()
+        error = _execute(experiments()[experiment], notebook, values, dict(desc=f"{experiment} ({name})") if progress else False, lock)
+        seconds = round(time.perf_counter() - started, 1)
+        if error: write_atomically(told, lambda path: path.write_text(json.dumps(dict(key=key, error=error, seconds=seconds))))
+        else: _write_finished(results, key, values, seconds)
     return RunRecord(experiment, profile, key, "failed" if error else "done", seconds, error, notebook, results)
+
+def failure(
+    notebook: Path,   # as executed, in data/runs
+    key: str,         # of a run as it would be now
+) -> str:
+    "What the last run failed of, \"\" if it did not, or was another."
+    told = notebook.with_suffix(".json")
+    last = json.loads(told.read_text()) if told.exists() else {}
+    return last["error"] if last.get("key") == key else ""
 
 # %% ../nbs/51_runner.ipynb #db9950e3
 def state(

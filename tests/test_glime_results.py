@@ -1,0 +1,97 @@
+"The committed numbers of GLIME's other notebooks: what they must be, and how they follow from each other."
+import numpy as np
+import pandas as pd
+import pytest
+
+from xai_repro import autoencoder, moments, similarity, training
+from xai_repro.workbook import Results, published
+
+
+@pytest.fixture(scope="module")
+def convergence(): return Results("glime_convergence", "standard")
+
+
+def test_convergence_has_the_counts_that_were_asked(convergence):
+    facts, fine, coarse = convergence.provenance, convergence.load("fine"), convergence.load("coarse")
+    assert fine.image.nunique() >= 3 and fine.n.max() >= 2**14 and max(facts["d"]["coarse"]) <= 12 and coarse.image.nunique() == facts["n_inputs"] >= 8
+    assert set(fine.sigma) == set(coarse.sigma) == {.25, .5, 1, 5} and set(fine.kernel) == {"paper", "released code"}
+
+
+def test_what_is_expected_of_the_weights_is_their_closed_form(convergence):
+    for row in convergence.load("coarse").sample(20, random_state=0).itertuples():
+        width = row.sigma*(1 if row.kernel == "paper" else np.sqrt(2))
+        assert row.nZ == pytest.approx(row.n*moments.lime_total(row.d, width), rel=1e-4)
+
+
+def test_glime_binomial_does_not_know_limes_kernel(convergence):
+    own = convergence.load("coarse").query("between == 'GLIME-Binomial and its limit'").set_index(["image", "sigma", "n", "kernel"]).MAE.unstack()
+    assert np.allclose(own["paper"], own["released code"], rtol=1e-5)
+
+
+def test_lime_and_glime_are_as_far_apart_as_their_distances_from_the_limit_allow(convergence):
+    "The triangle inequality of the mean absolute error, means over runs included."
+    wide = convergence.load("coarse").query("kernel == 'paper'").pivot(index=["image", "sigma", "n"], columns="between", values="MAE")
+    assert (wide["LIME and GLIME-Binomial"] <= wide["LIME and its limit"] + wide["GLIME-Binomial and its limit"] + 1e-6).all()
+
+
+@pytest.fixture(scope="module")
+def alime(): return Results("glime_alime", "standard")
+
+
+def test_alime_has_every_variant_beside_every_printed_number(alime):
+    facts, table, comparison = alime.provenance, alime.load("stability"), alime.load("comparison")
+    assert facts["n_inputs"] >= 20 and facts["n_seeds"] >= 5 and set(facts["sizes"]) == {128, 256, 512, 1024} and table.image.nunique() == facts["n_inputs"]
+    variants = [m for m in table.method.unique() if m.startswith("ALIME, ")]
+    assert len(variants) == 8 and {m.split(", ")[1] for m in variants} == {"autoencoder", "features"}
+    printed = published("glime", "Table 1")
+    beside = comparison[comparison.method.isin(variants) | (comparison.method == "GLIME-Binomial, k<d")]
+    assert beside.ours.notna().all() and set(zip(comparison["row"], comparison.column)) == set(zip(printed["row"], printed.column))
+    assert facts["autoencoder"] == training.training_record(autoencoder.weights_path()), "made with the committed weights"
+    assert (table.groupby(["method", "sigma", "n"]).image.nunique() == facts["n_inputs"]).all()
+
+
+def test_what_two_notebooks_measured_is_the_same(alime):
+    "LIME and GLIME-Binomial on the photographs, seeds and masks of glime_stability, scored by another program: rounding may exchange neighbours in a ranking."
+    key = ["image", "method", "sigma", "n"]
+    a, b = (r.load("stability").set_index(key).top20 for r in (alime, Results("glime_stability", "standard")))
+    both = pd.concat([a, b], axis=1, keys=["alime", "stability"]).dropna().query("method in ['LIME', 'GLIME-Binomial', 'GLIME-Binomial, k<d', 'chance']")
+    assert len(both) == 20*4*4*3 and (both.alime - both.stability).abs().mean() < 2e-3 and (both.alime - both.stability).abs().max() < .06
+
+
+def test_limes_unit_makes_the_first_moment_of_distance_limes(alime):
+    "By construction the empty mask is as far as LIME has it; what lies between is the encoder's."
+    far = alime.load("distances")
+    assert np.allclose(far[far.share == 1].distance, far[far.share == 1].farthest, rtol=.05)
+    assert (far[far.share == 0].distance < .02*far[far.share == 0].farthest).all()
+    for _, part in far.groupby(["encoder", "image"]): assert similarity.spearman(part.share, part.distance) > .8
+
+
+@pytest.fixture(scope="module")
+def texts(): return Results("glime_text", "standard")
+
+
+def test_reviews_are_as_many_as_were_asked_and_none_is_cut_off(texts):
+    facts, table, reviews = texts.provenance, texts.load("stability"), texts.load("texts")
+    assert len(reviews) == facts["n_inputs"] >= 50 and reviews.d.min() > 20 and facts["n_tested"] == 2000 and .7 < facts["accuracy"]["tested"] < 1
+    assert (table.groupby(["method", "sigma", "n"]).text.nunique() == len(reviews)).all() and table.method.nunique() == 7
+    level = table.query("method == 'chance'").merge(reviews[["text", "d"]], on="text").drop_duplicates("text")
+    assert all(row.top20 == pytest.approx(similarity.jaccard_by_chance(row.d, 20), rel=1e-5) for row in level.itertuples())
+
+
+def test_the_head_is_as_accurate_as_is_said(texts, assets):
+    "On a tenth of the texts that it was measured on: within four standard errors."
+    from xai_repro import text
+    classifier, rows = text.load_text("imdb", "cpu"), text.draw_texts("imdb_test", 150, 7)
+    right = (classifier.predict(list(rows.text)).argmax(1).numpy() == rows.label).mean()
+    said = texts.provenance["accuracy"]["tested"]
+    assert abs(right - said) < 4*np.sqrt(said*(1 - said)/150)
+    assert not set(text.reviews("train").text) & set(rows.text), "it learned from others"
+
+
+def test_what_options_do_follows_from_the_stored_table():
+    found, stored = Results("glime_findings", "standard"), Results("glime_stability", "standard").load("stability")
+    told = found.load("changes").set_index(["finding", "sigma"]).ours
+    wide = stored[stored.n == stored.n.max()].pivot(index=["image", "sigma"], columns="method", values="top20")
+    for finding, (a, b) in {"weighted=False": ("LIME+π=1", "LIME"), "square root in the kernel": ("LIME, released kernel", "LIME"), "k < d": ("GLIME-Binomial, k<d", "GLIME-Binomial"), "noise of 8 grey levels": ("GLIME-Gauss", "GLIME-Gauss, scale 1")}.items():
+        ours = (wide[a] - wide[b]).groupby("sigma").mean()
+        assert np.allclose(told[finding].sort_index(), ours, atol=1e-5)
