@@ -12,7 +12,7 @@ import pytest
 from test_cli import call
 from test_runner import project, write  # noqa: F401 (a fixture)
 
-from xai_repro import runner, sweep, workbook
+from xai_repro import data, runner, sweep, workbook
 
 DEFAULTS = 'profile = "smoke"\nresults = ""\ndevice = "auto"\nn = 2\nsides = 6'
 THROW = """
@@ -80,6 +80,12 @@ def test_a_script_for_slurm(coin):
     (coin/"slurm.yaml").write_text("count: 2\nqueue: gpu\ncores: 4\nmemory: 8GB\nwalltime: '01:00:00'\njob_extra_directives: ['--gres=gpu:1']\n")
     script = call("sweep", str(coin/"s.yaml"), "--slurm", str(coin/"slurm.yaml"), "--script").output
     for line in ("#SBATCH -p gpu", "#SBATCH --cpus-per-task=4", "#SBATCH --gres=gpu:1", "export OMP_NUM_THREADS=4", "--nthreads 1"): assert line in script
+
+
+@pytest.mark.parametrize("path", sorted((data.root()/"nbs"/"sweeps").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_sweeps_that_come_with_the_project_can_be_run(path):
+    jobs = sweep.read(path)
+    assert len(jobs) > 1 and len({job.name for job in jobs}) == len(jobs) and "forward passes" in path.read_text(), "and say what they cost"
 
 
 # the same numbers, whoever does it
