@@ -7,8 +7,14 @@ from xai_repro import autoencoder, moments, similarity, training
 from xai_repro.workbook import Results, published
 
 
+def standard(experiment: str) -> Results:
+    found = Results(experiment, "standard")
+    if not (found.folder/"run.json").exists(): pytest.skip(f"{experiment} has not been run at standard")
+    return found
+
+
 @pytest.fixture(scope="module")
-def convergence(): return Results("glime_convergence", "standard")
+def convergence(): return standard("glime_convergence")
 
 
 def test_convergence_has_the_counts_that_were_asked(convergence):
@@ -35,7 +41,7 @@ def test_lime_and_glime_are_as_far_apart_as_their_distances_from_the_limit_allow
 
 
 @pytest.fixture(scope="module")
-def alime(): return Results("glime_alime", "standard")
+def alime(): return standard("glime_alime")
 
 
 def test_alime_has_every_variant_beside_every_printed_number(alime):
@@ -67,10 +73,7 @@ def test_limes_unit_makes_the_first_moment_of_distance_limes(alime):
 
 
 @pytest.fixture(scope="module")
-def texts():
-    found = Results("glime_text", "standard")
-    if not (found.folder/"run.json").exists(): pytest.skip("glime_text has not been run at standard")
-    return found
+def texts(): return standard("glime_text")
 
 
 def test_reviews_are_as_many_as_were_asked_and_none_is_cut_off(texts):
@@ -92,7 +95,7 @@ def test_the_head_is_as_accurate_as_is_said(texts, assets):
 
 
 def test_what_options_do_follows_from_the_stored_table():
-    found, stored = Results("glime_findings", "standard"), Results("glime_stability", "standard").load("stability")
+    found, stored = standard("glime_findings"), Results("glime_stability", "standard").load("stability")
     told = found.load("changes").set_index(["finding", "sigma"]).ours
     wide = stored[stored.n == stored.n.max()].pivot(index=["image", "sigma"], columns="method", values="top20")
     for finding, (a, b) in {"weighted=False": ("LIME+π=1", "LIME"), "square root in the kernel": ("LIME, released kernel", "LIME"), "k < d": ("GLIME-Binomial, k<d", "GLIME-Binomial"), "noise of 8 grey levels": ("GLIME-Gauss", "GLIME-Gauss, scale 1")}.items():
