@@ -142,7 +142,7 @@ def _workers(workers: int, scheduler: str, slurm: str, gpus: str):
     if gpus == "auto":
         found = sweep.gpus()
         if not found: raise ValueError("--gpus is auto, and no GPU is seen; allowed: none")
-        return sweep.local_workers(1, found[:workers or None])
+        return sweep.local_workers(1, found[:check_count("--workers", workers, 0) or None])
     return sweep.local_workers(check_count("--workers", workers)) if workers else nullcontext()
 
 @app.command()
@@ -162,14 +162,17 @@ def sweep(
     if script:
         if not slurm: raise ValueError("--script is given without --slurm; allowed: with it")
         return typer.echo(s.slurm_script(slurm))
+    def tell(job, record): typer.echo(f"{job.experiment}/{record.results.name}: {record.state}, {record.seconds:g} s" + (f": {record.error.splitlines()[0]}" if record.error else ""))
+    records = []
     if not status:
-        with _workers(workers, scheduler, slurm, gpus) as client: records = s.run(jobs, client, force, lambda job, record: typer.echo(f"{job.name}: {record.state}, {record.seconds:g} s" + (f": {record.error.splitlines()[0]}" if record.error else "")))
+        with _workers(workers, scheduler, slurm, gpus) as client: records = s.run(jobs, client, force, tell)
     table = s.status(jobs)
-    failed, left = table[table.state == "failed"], s.remaining(table, max(1, workers))
+    left = s.remaining(table, max(1, workers))
     if status: show(table.drop(columns=["error", "notebook"]))
-    typer.echo(", ".join(f"{n} {state}" for state, n in table.state.value_counts().items()) + (f"; about {left:.0f} s to go on {max(1, workers)} worker(s)" if left > 0 else ""))
-    for row in failed.itertuples(): typer.echo(f"{row.job} failed: {row.error}\n    notebook    {os.path.relpath(row.notebook)}", err=True)
-    if not status and len(failed): raise typer.Exit(1)
+    counts = table.state.value_counts()
+    typer.echo(", ".join(f"{counts[state]} {state}" for state in s.STATES if state in counts) + (f"; about {left:.0f} s to go on {max(1, workers)} worker(s)" if left > 0 else ""))
+    for row in table[table.state == "failed"].itertuples(): typer.echo(f"{row.job} failed: {row.error}\n    notebook    {os.path.relpath(row.notebook)}", err=True)
+    if any(record.state == "failed" for record in records): raise typer.Exit(1)
 
 # %% ../nbs/52_cli.ipynb #f9f9c60c
 @app.command()

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OWN', 'KINDS', 'FOUND', 'ALLOCATOR', 'SHOWN', 'experiments', 'read', 'title', 'parameters', 'profiles',
-           'profile_values', 'run_key', 'resolve', 'describe', 'running', 'RunRecord', 'run', 'failure', 'state',
-           'status', 'scoreboard', 'refresh']
+           'profile_values', 'run_key', 'resolve', 'describe', 'running', 'RunRecord', 'Place', 'place', 'run',
+           'write_failure', 'failure', 'state', 'status', 'scoreboard', 'refresh']
 
 # %% ../nbs/51_runner.ipynb #db1bbcf5
 import ast, fcntl, json, os, re, time, tomllib
@@ -179,14 +179,15 @@ def _alone(path: Path):
     "Hold the lock at `path`, or wait until nobody does. A kernel that inherits it holds it too, so that a killed run's kernel is gone before the next one starts."
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try: fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error: raise OSError(f"{path} cannot be locked ({error.strerror}); allowed: a file system with locks for data/runs") from None
         yield lock.fileno()
 
 def running(path: Path) -> bool:
     "Whether a process holds the lock at `path`."
     if not path.exists(): return False
     with open(path) as lock:
-        try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try: fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError: return True
     return False
 
@@ -237,6 +238,31 @@ def _write_finished(results: Path, key: str, values: Mapping, seconds: float):
                   versions=versions["versions"], python=versions["python"])
     write_atomically(results/"run.json", lambda path: path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n"))
 
+@dataclass(frozen=True)
+class Place:
+    "Where a run is, and what it is known by."
+    experiment: str
+    name: str             # of its results folder
+    key: str
+    values: dict          # every parameter
+
+    @property
+    def results(self) -> Path: return root()/"data"/"results"/self.experiment/self.name
+
+    @property
+    def notebook(self) -> Path: return root()/"data"/"runs"/self.experiment/f"{self.name}.ipynb"
+
+    @property
+    def lock(self) -> Path: return self.notebook.with_suffix(".lock")
+
+    @property
+    def failed(self) -> Path: return self.notebook.with_suffix(".json")
+
+def place(experiment: str, profile: str = "smoke", device: str = "auto", overrides: Mapping | None = None) -> Place:
+    "Where such a run is. Raises a ValueError as `resolve` does."
+    values = resolve(experiment, profile, device, overrides)
+    return Place(experiment, values["results"] or profile, run_key(experiment, values), values)
+
 def run(
     experiment: str,
     profile: str = "smoke",
@@ -246,28 +272,27 @@ def run(
     progress: bool = True,              # show a bar that counts cells
 ) -> RunRecord:
     "Run a paper notebook unless it is done and nothing changed since. Raises a ValueError as `resolve` does; a failing cell raises nothing and is told in the record."
-    values = resolve(experiment, profile, device, overrides)
-    key, name = run_key(experiment, values), values["results"] or profile
-    results, notebook = root()/"data"/"results"/experiment/name, root()/"data"/"runs"/experiment/f"{name}.ipynb"
-    with _alone(notebook.with_suffix(".lock")) as lock:
-        if _counts(results, key) and not force: return RunRecord(experiment, profile, key, "skipped", _finished(results)["seconds"], "", notebook, results)
-        (results/"run.json").unlink(missing_ok=True)   # from here on what lies there may be a mixture
-        (told := notebook.with_suffix(".json")).unlink(missing_ok=True)
+    at = place(experiment, profile, device, overrides)
+    def record(state, seconds, error=""): return RunRecord(experiment, profile, at.key, state, seconds, error, at.notebook, at.results)
+    with _alone(at.lock) as lock:
+        if _counts(at.results, at.key) and not force: return record("skipped", _finished(at.results)["seconds"])
+        (at.results/"run.json").unlink(missing_ok=True)   # from here on what lies there may be a mixture
+        at.failed.unlink(missing_ok=True)
         started = time.perf_counter()
-        error = _execute(experiments()[experiment], notebook, values, dict(desc=f"{experiment} ({name})") if progress else False, lock)
+        error = _execute(experiments()[experiment], at.notebook, at.values, dict(desc=f"{experiment} ({at.name})") if progress else False, lock)
         seconds = round(time.perf_counter() - started, 1)
-        if error: write_atomically(told, lambda path: path.write_text(json.dumps(dict(key=key, error=error, seconds=seconds))))
-        else: _write_finished(results, key, values, seconds)
-    return RunRecord(experiment, profile, key, "failed" if error else "done", seconds, error, notebook, results)
+        if error: write_failure(at, error)
+        else: _write_finished(at.results, at.key, at.values, seconds)
+    return record("failed" if error else "done", seconds, error)
 
-def failure(
-    notebook: Path,   # as executed, in data/runs
-    key: str,         # of a run as it would be now
-) -> str:
-    "What the last run failed of, \"\" if it did not, or was another."
-    told = notebook.with_suffix(".json")
-    last = json.loads(told.read_text()) if told.exists() else {}
-    return last["error"] if last.get("key") == key else ""
+def write_failure(at: Place, error: str):
+    "Keep what a run failed of."
+    write_atomically(at.failed, lambda path: path.write_text(json.dumps(dict(key=at.key, error=error))))
+
+def failure(at: Place) -> str:
+    "What the last run there failed of, \"\" if it did not, or was of other code or parameters."
+    last = json.loads(at.failed.read_text()) if at.failed.exists() else {}
+    return last["error"] if last.get("key") == at.key else ""
 
 # %% ../nbs/51_runner.ipynb #db9950e3
 def state(
