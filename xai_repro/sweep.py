@@ -6,7 +6,7 @@
 __all__ = ['TOP', 'ENTRY', 'DEATHS', 'THREADS', 'SETTINGS', 'STATES', 'Job', 'expand', 'read', 'gpus', 'local_workers',
            'scheduled', 'slurm_workers', 'slurm_script', 'run', 'status', 'remaining']
 
-# %% ../nbs/53_sweep.ipynb #7f1c6a77
+# %% ../nbs/53_sweep.ipynb #3705d113
 import json, os, shutil, socket, threading, uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from .checks import check_choice, check_count
 from .data import root
 from .runner import RunRecord
 
-# %% ../nbs/53_sweep.ipynb #170fb668
+# %% ../nbs/53_sweep.ipynb #1b6f4d37
 @dataclass(frozen=True)
 class Job:
     "One run of a sweep."
@@ -77,11 +77,11 @@ def read(path: Path) -> list[Job]:
     for job in found: once.setdefault(job.name, job)
     return list(once.values())
 
-# %% ../nbs/53_sweep.ipynb #a06fb431
+# %% ../nbs/53_sweep.ipynb #79691403
 DEATHS = 100   # of workers under one job, before it counts as its fault
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SETTINGS = {"distributed.scheduler.allowed-failures": DEATHS, "distributed.scheduler.worker-saturation": 1.0,
-            "distributed.nanny.pre-spawn-environ": {}, "logging": {"distributed": "error"}}     # what Dask sets before a worker starts would reach its kernels
+            "distributed.nanny.pre-spawn-environ": {"DASK_LOGGING__DISTRIBUTED": "error"}}     # and nothing else: it would reach the workers' kernels
 
 def _work(job: Job, environment: dict, force: bool) -> RunRecord:
     "What a worker does."
@@ -184,7 +184,7 @@ def _broken(job: Job, at: runner.Place, error: Exception) -> RunRecord:
     if not runner.running(at.lock): runner.write_failure(at, said)
     return RunRecord(job.experiment, job.profile, at.key, "failed", 0., said, at.notebook, at.results)
 
-# %% ../nbs/53_sweep.ipynb #dfec6546
+# %% ../nbs/53_sweep.ipynb #bb436df8
 STATES = ("done", "running", "failed", "waiting")
 
 def _state(job: Job) -> dict:
