@@ -7,7 +7,7 @@ __all__ = ['SIDE', 'WIDTHS', 'CODE', 'Autoencoder', 'embed', 'reconstruct', 'dra
            'load_autoencoder']
 
 # %% ../nbs/08_autoencoder.ipynb #220801a9
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -67,13 +67,11 @@ def draw_batch(pictures: torch.Tensor, n: int, seed: int, step: int) -> torch.Te
 def train(
     images: Iterable[torch.Tensor],   # [3, S, S] in [0, 1], S at least 64
     steps: int,
-    checkpoint: Path,                 # written every `every` steps; training goes on from it
+    checkpoint: Path,                 # training goes on from it
     batch: int = 16,
-    rate: float = 2e-3,               # of AdamW at its height
     seed: int = 0,
-    every: int = 250,
     device: str = "cpu",
-    tell: Callable[[int, float], None] = lambda step, loss: None,
+    **how,                            # rate, every, dtype, compile, tell: as training.train takes them
 ) -> tuple[Autoencoder, pd.DataFrame]:   # the running mean, and columns step, loss
     "Train an autoencoder (`training.train`). Raises on images that are not squares of one size, at least 64."
     images = list(images); check_count("batch", batch)
@@ -84,7 +82,7 @@ def train(
     def loss_at(forward, step):
         x = draw_batch(pictures, batch, seed, step).to(device)
         return F.mse_loss(forward(x), x)
-    return training.train(network, loss_at, steps, checkpoint, rate, every, tell=tell)
+    return training.train(network, loss_at, steps, checkpoint, **how)
 
 # %% ../nbs/08_autoencoder.ipynb #024ec693
 def weights_path() -> Path: return root()/"data"/"models"/"autoencoder.safetensors"
