@@ -1,10 +1,12 @@
 "The value function: what is asked, once, in whatever batches."
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from xai_repro import data, features, lfa, models
+from xai_repro import data, features, lfa, masked, models
 from xai_repro.masked import MaskedModel, MaskedText
 from xai_repro.removal import Blur, Constant, MeanColor
 
@@ -83,6 +85,76 @@ def test_what_an_explanation_names_is_what_the_network_needs(real):
     without[0, order[-5:]] = without[1, order[:5]] = False
     top, bottom = value(without)[:, target]
     assert classifier.class_names[target] == "espresso" and top < bottom - .2
+
+
+# what an explanation costs besides the model
+
+LABELS = st.lists(st.integers(0, 4), min_size=24, max_size=24).map(lambda x: torch.as_tensor(np.unique(x, return_inverse=True)[1]).view(4, 6))
+
+
+@settings(max_examples=50, deadline=None)
+@given(LABELS, st.integers(0, 9), st.sampled_from([torch.float32, torch.float64]))
+def test_a_number_of_a_segment_reaches_its_pixels_and_no_other(segments, seed, dtype):
+    rng = torch.Generator().manual_seed(seed)
+    d = int(segments.max()) + 1
+    values, image = torch.randn(3, d, generator=rng, dtype=dtype), torch.rand(3, 4, 6, generator=rng, dtype=dtype)
+    assert torch.equal(features.Spread(segments)(values)[:, 0], values[:, segments])
+    masks, removal = values > 0, Constant((.1, .7, 1/3))
+    assert torch.equal(removal(image, segments)(masks), torch.where(masks[:, segments].unsqueeze(1), image, removal.baseline(image, segments)))     # to the last bit
+
+
+def test_images_that_someone_keeps_are_not_written_over():
+    kept, copies = [], []
+    value = MaskedModel(lambda x: (kept.append(x[:, :1]), copies.append(x[:, :1].clone())) and PREDICT(x), IMAGE, SEGMENTS, batch_size=4)     # a view of them
+    value(np.random.default_rng(0).random((40, 16)) < .5)
+    value.add(np.random.default_rng(0).normal(0, .2, (9, 16)))
+    assert len(kept) == 13 and all(torch.equal(a, b) for a, b in zip(kept, copies))
+
+
+def test_memory_is_used_again_when_nobody_keeps_it():
+    render, where = MeanColor()(IMAGE, SEGMENTS), set()
+    for i in range(6): where.add(render(torch.rand(8, 16, generator=torch.Generator().manual_seed(i)) < .5).data_ptr())
+    assert len(where) == 1
+
+
+def test_a_model_may_write_its_scores_over_its_last_ones():
+    out = torch.empty(4, 2)
+    def predict(x): out[:len(x)] = PREDICT(x)[:, :2].float(); return out[:len(x)]
+    masks = np.random.default_rng(0).random((30, 16)) < .5
+    assert np.array_equal(MaskedModel(predict, IMAGE, SEGMENTS, batch_size=4)(masks), MaskedModel(lambda x: PREDICT(x)[:, :2], IMAGE, SEGMENTS)(masks))
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_one_class_is_its_column(again):
+    masks = np.random.default_rng(0).random((50, 16)) < .9
+    whole, one = MaskedModel(PREDICT, IMAGE, SEGMENTS), MaskedModel(PREDICT, IMAGE, SEGMENTS)
+    if again: one(masks[10:30])
+    assert np.array_equal(one.of_class(masks, 2), whole(masks)[:, 2]) and one.n_queries == whole.n_queries
+    with pytest.raises(ValueError, match="target is 3; allowed: a whole number from 0 to 2"): one.of_class(masks, 3)
+
+
+def test_the_cache_holds_so_many_bytes_and_the_oldest_leave_first(monkeypatch):
+    monkeypatch.setattr(masked, "CACHE_BYTES", 10*3*4)
+    masks = np.unique(np.random.default_rng(0).random((60, 16)) < .5, axis=0)[:25]
+    value = MaskedModel(PREDICT, IMAGE, SEGMENTS, batch_size=4)
+    value(masks)
+    assert len(value._cache) == 10 and value.n_queries == 25
+    value(masks[15:]); assert value.n_queries == 25
+    value(masks[14:15]); assert value.n_queries == 26
+    value(masks[15:16]); assert value.n_queries == 27      # the oldest of those that were left
+
+
+@pytest.mark.parametrize("method", [lfa.lime, lfa.glime], ids=["lime", "glime"])
+def test_memory_does_not_grow_with_the_other_classes(method):
+    "20,000 masks of 1,000 classes are 80 MB of scores; kept are one column and what the cache may hold."
+    said = np.random.default_rng(0).random((64, 1000), np.float32)
+    value = masked.MaskFunction(lambda m: said[:len(m)]*m.mean(1, keepdims=True), 40)
+    tracemalloc.start()
+    try:
+        explanation = method(value, 3, 20_000, sigma=5.)
+        grown = tracemalloc.get_traced_memory()[1]
+    finally: tracemalloc.stop()
+    assert explanation.n_queries == 20_000 and grown < masked.CACHE_BYTES + 20e6
 
 
 # texts

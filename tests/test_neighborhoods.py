@@ -101,3 +101,12 @@ def test_points_are_uniform_in_the_ball(norm, d):
                                             (dict(radius=-1.), "radius is -1.0"), (dict(n=0), "n is 0"), (dict(d=0), "d is 0")])
 def test_a_ball_that_is_none(wrong, message):
     with pytest.raises(ValueError, match=message): N.ball(**(dict(n=3, d=3) | wrong))
+
+
+def test_many_draws_are_the_same_stream():
+    "Drawn in blocks for the memory's sake: what is drawn does not know."
+    n = 2*N.ROWS + 5
+    u = np.random.default_rng(4).random((n, 7))
+    law = np.exp(N.log_binomial(6)); law = law.cumsum()/law.sum()
+    expected = u[:, 1:].argsort(1).argsort(1) < np.searchsorted(law, u[:, 0], side="right")[:, None]
+    assert np.array_equal(N.uniform().sample(n, 6, 4), expected)

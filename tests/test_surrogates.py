@@ -5,7 +5,7 @@ from hypothesis import given, settings, strategies as st
 from sklearn.linear_model import LinearRegression, Ridge
 
 from xai_repro import neighborhoods as N
-from xai_repro.surrogates import ridge
+from xai_repro.surrogates import ROWS, ridge
 
 
 def problem(seed, n, d, sigma):
@@ -67,3 +67,11 @@ def test_all_weights_zero_is_the_zero_explanation():
     Z, y, _ = problem(0, 30, 4, 1.)
     fitted = ridge(Z, y, np.zeros(30))
     assert not fitted.coef.any() and fitted.r2 == 0
+
+
+@pytest.mark.parametrize("rows", [ROWS - 1, ROWS, 2*ROWS + 3])
+def test_many_rows_are_fitted_in_blocks(rows):
+    rng = np.random.default_rng(rows)
+    Z, y, w = rng.random((rows, 7)) < .4, rng.random(rows), rng.random(rows)
+    ours, theirs = ridge(Z, y, w, 2.), Ridge(alpha=2.).fit(Z, y, sample_weight=w)
+    assert np.allclose(ours.coef, theirs.coef_, rtol=1e-9, atol=1e-12) and np.isclose(ours.r2, theirs.score(Z, y, sample_weight=w), rtol=1e-9)
