@@ -91,6 +91,84 @@ def test_the_sweeps_that_come_with_the_project_can_be_run(path):
     assert len(jobs) > 1 and len({job.name for job in jobs}) == len(jobs) and "forward passes" in path.read_text(), "and say what they cost"
 
 
+# shards
+
+THROWS = """
+import numpy as np
+from xai_repro import data
+from xai_repro.store import Store, digest
+from xai_repro.data import shard
+asked = []
+def throw(i): asked.append(i); return dict(throw=np.random.default_rng(i).integers(1, sides + 1, 5))
+thrown = [Store().get(digest("throw", i, sides), lambda: throw(i))["throw"] for i in shard(list(range(n)))]
+"""
+COUNT = """
+import os
+from pathlib import Path
+out = Path(os.environ["XAI_REPRO_ROOT"])/"data"/"results"/"coin"/(results or profile)
+out.mkdir(parents=True, exist_ok=True)
+(out/"throws.csv").write_text("".join(f"{row.tolist()}\\n" for row in thrown))
+(out/"asked.txt").write_text(str(len(asked)))
+"""
+
+
+@pytest.fixture
+def shared(coin):
+    "An experiment that asks something of each of its inputs, and then counts."
+    import nbformat
+    path = coin/"nbs"/"papers"/"coin.ipynb"
+    write("coin", THROWS, COUNT, defaults=DEFAULTS.replace("n = 2", "n = 7"))
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(-1, nbformat.v4.new_markdown_cell("## The claims"))
+    nbformat.write(notebook, path)
+    return coin
+
+
+def test_shards_prepare_what_the_whole_finds(shared):
+    (whole,) = sweep.run([sweep.Job("coin")])
+    alone = (whole.results/"throws.csv").read_bytes()
+    assert (whole.results/"asked.txt").read_text() == "7"
+    import shutil
+    for made in ("cache", "results", "runs"): shutil.rmtree(shared/"data"/made)
+    (shared/"s.yaml").write_text("jobs: [{experiment: coin, shards: 3, passes: 70}]")
+    jobs = sweep.read(shared/"s.yaml")
+    assert [job.shard for job in jobs] == ["1/3", "2/3", "3/3"] and [job.passes for job in jobs] == [23]*3
+    told = call("sweep", str(shared/"s.yaml"), "--status").output
+    assert "3 waiting" in told and "about 69 forward passes to go" in told
+    sweep.run(jobs[:2])
+    with pytest.raises(ValueError, match=r"1 of 3 shards are not done, such as coin/smoke-3-of-3 \(waiting\)"): sweep.aggregate(jobs)
+    assert "1 of 3 shards are not done" in call("aggregate", str(shared/"s.yaml")).stderr
+    assert not (shared/"data"/"results"/"coin").exists(), "a shard leaves no results"
+    assert [r.state for r in sweep.run(jobs)] == ["skipped", "skipped", "done"]
+    assert "coin/smoke: done" in call("aggregate", str(shared/"s.yaml")).output
+    assert (whole.results/"throws.csv").read_bytes() == alone and (whole.results/"asked.txt").read_text() == "0", "the same table, and nothing asked again"
+
+
+def test_shards_on_workers_share_nothing_but_the_store(shared, monkeypatch):
+    monkeypatch.setattr(runner, "code_version", workbook.code_version)     # as the workers' own
+    jobs = [sweep.Job("coin", shard=f"{k}/4") for k in (1, 2, 3, 4)]
+    with sweep.local_workers(2) as client:
+        assert [r.state for r in sweep.run(jobs, client)] == ["done"]*4
+        (whole,) = sweep.aggregate(jobs, client)
+    assert (whole.results/"asked.txt").read_text() == "0" and len((whole.results/"throws.csv").read_text().splitlines()) == 7
+
+
+def test_what_cannot_be_a_shard_is_refused(shared):
+    for shard, told in (("0/3", "allowed: k/n"), ("4/3", "allowed: k/n"), ("half", "allowed: k/n")):
+        with pytest.raises(ValueError, match=told): sweep.Job("coin", shard=shard).place()
+        assert call("run", "coin", "--shard", shard).exit_code == 2
+    more = runner.run("coin", shard="8/8", progress=False)
+    assert more.state == "failed" and "shard is 8/8, and there are 7 inputs" in more.error
+    with pytest.raises(ValueError, match="has no shards"): sweep.aggregate([sweep.Job("coin")])
+    write("coin", THROW, defaults=DEFAULTS)
+    with pytest.raises(ValueError, match="does not draw inputs"): runner.place("coin", shard="1/2")
+
+
+def test_which_experiments_can_be_shared_out():
+    assert {"glime_stability", "lima_faithfulness", "lime_g_robustness", "stability_soft_vs_hard"} <= set(filter(runner.shared_out, runner.experiments()))
+    assert not any(map(runner.shared_out, ["glime_theory", "lfa_equivalence", "lime_g_inpainter"]))
+
+
 # the same numbers, whoever does it
 
 def test_here_on_workers_and_on_a_scheduler_that_runs_already(coin):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'WIDTH', 'OneLine', 'show', 'list_', 'parse_set', 'show_comparison', 'show_larger', 'report', 'run', 'sweep',
-           'status', 'scoreboard', 'data_']
+           'aggregate', 'status', 'scoreboard', 'data_']
 
 # %% ../nbs/52_cli.ipynb #a9c08ccb
 import os, re, sys
@@ -116,14 +116,15 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:<index> or mps")] = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="another value for a parameter, in YAML; may be repeated", show_default=False)] = None,
     force: Annotated[bool, typer.Option("--force", help="run even what is done")] = False,
+    shard: Annotated[str, typer.Option(metavar="K/N", help="ask the models of every n-th input only; the whole run finds what they said", show_default=False)] = "",
 ):
     "Run experiments. What is done and unchanged is skipped; one that fails stops none of the others."
     from xai_repro import runner
     overrides, names = parse_set(set_ or []), experiments or list(runner.experiments())
-    for name in names: runner.resolve(name, profile, device, overrides)   # refuse before anything runs
+    for name in names: runner.place(name, profile, device, overrides, shard)   # refuse before anything runs
     states = []
     for name in names:
-        record = runner.run(name, profile, device, overrides, force)
+        record = runner.run(name, profile, device, overrides, force, shard=shard)
         report(record)
         states.append(record.state)
     if "failed" in states: raise typer.Exit(1)
@@ -145,6 +146,8 @@ def _workers(workers: int, scheduler: str, slurm: str, gpus: str):
         return sweep.local_workers(1, found[:check_count("--workers", workers, 0) or None])
     return sweep.local_workers(check_count("--workers", workers)) if workers else nullcontext()
 
+def _tell(job, record): typer.echo(f"{job.experiment}/{record.notebook.stem}: {record.state}, {record.seconds:g} s" + (f": {record.error.splitlines()[0]}" if record.error else ""))
+
 @app.command()
 def sweep(
     file: Annotated[str, typer.Argument(metavar="FILE", help="YAML with a list of jobs")],
@@ -162,16 +165,26 @@ def sweep(
     if script:
         if not slurm: raise ValueError("--script is given without --slurm; allowed: with it")
         return typer.echo(s.slurm_script(slurm))
-    def tell(job, record): typer.echo(f"{job.experiment}/{record.results.name}: {record.state}, {record.seconds:g} s" + (f": {record.error.splitlines()[0]}" if record.error else ""))
     records = []
     if not status:
-        with _workers(workers, scheduler, slurm, gpus) as client: records = s.run(jobs, client, force, tell)
+        with _workers(workers, scheduler, slurm, gpus) as client: records = s.run(jobs, client, force, _tell)
     table = s.status(jobs)
     left = s.remaining(table, max(1, workers))
     if status: show(table.drop(columns=["error", "notebook"]))
-    counts = table.state.value_counts()
-    typer.echo(", ".join(f"{counts[state]} {state}" for state in s.STATES if state in counts) + (f"; about {left:.0f} s to go on {max(1, workers)} worker(s)" if left > 0 else ""))
+    counts, passes = table.state.value_counts(), table[table.state != "done"].passes.sum()
+    typer.echo(", ".join(f"{counts[state]} {state}" for state in s.STATES if state in counts) + (f"; about {left:.0f} s to go on {max(1, workers)} worker(s)" if left > 0 else "") + (f"; about {passes:,.0f} forward passes to go" if passes else ""))
     for row in table[table.state == "failed"].itertuples(): typer.echo(f"{row.job} failed: {row.error}\n    notebook    {os.path.relpath(row.notebook)}", err=True)
+    if any(record.state == "failed" for record in records): raise typer.Exit(1)
+
+@app.command()
+def aggregate(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="YAML of a sweep with shards, all of them done")],
+    workers: Annotated[int, typer.Option(help="on this machine, one job each; 0: one after the other, here")] = 0,
+):
+    "Make the tables of runs whose shards are done, as a run without shards would have made them."
+    from xai_repro import sweep as s
+    jobs = s.read(file)
+    with _workers(workers, "", "", "none") as client: records = s.aggregate(jobs, client, _tell)
     if any(record.state == "failed" for record in records): raise typer.Exit(1)
 
 # %% ../nbs/52_cli.ipynb #f9f9c60c

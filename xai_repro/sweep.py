@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['TOP', 'ENTRY', 'DEATHS', 'THREADS', 'SETTINGS', 'STATES', 'Job', 'expand', 'read', 'gpus', 'local_workers',
-           'scheduled', 'slurm_workers', 'slurm_script', 'run', 'status', 'remaining']
+           'scheduled', 'slurm_workers', 'slurm_script', 'run', 'aggregate', 'status', 'remaining']
 
 # %% ../nbs/53_sweep.ipynb #3705d113
 import json, os, shutil, socket, threading, uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -30,18 +30,20 @@ class Job:
     profile: str = "smoke"
     device: str = "auto"
     overrides: dict = field(default_factory=dict)
+    shard: str = ""         # "k/n": of the inputs
+    passes: int | None = None   # forward passes that it is thought to need
 
     def place(self) -> runner.Place:
-        "Where it is, as its notebook and the library are now. Raises a ValueError as `runner.resolve` does."
-        return runner.place(self.experiment, self.profile, self.device, self.overrides)
+        "Where it is, as its notebook and the library are now. Raises a ValueError as `runner.place` does."
+        return runner.place(self.experiment, self.profile, self.device, self.overrides, self.shard)
 
     @property
     def name(self) -> str:
         "Of its results folder, which tells it from others."
         at = self.place()
-        return f"{at.experiment}/{at.name}"
+        return f"{at.experiment}/{at.stem}"
 
-TOP, ENTRY = ("profile", "device", "jobs"), ("experiment", "profile", "device", "set", "grid", "list")
+TOP, ENTRY = ("profile", "device", "jobs"), ("experiment", "profile", "device", "set", "grid", "list", "shards", "passes")
 
 def _mapping(where: str, value, allowed: Iterable[str] | None = None) -> dict:
     if not isinstance(value, dict): raise ValueError(f"{where} is {value!r}; allowed: names with values")
@@ -58,10 +60,14 @@ def expand(entry: dict, where: str = "jobs", profile: str = "smoke", device: str
         if not isinstance(values, list) or not values: raise ValueError(f"{name} in grid of {where} is {values!r}; allowed: a list of at least one value")
     listed = entry.get("list", [{}])
     if not isinstance(listed, list) or not listed: raise ValueError(f"list of {where} is {listed!r}; allowed: a list of at least one set of values")
+    n, passes = check_count(f"shards of {where}", entry.get("shards", 1)), entry.get("passes")
+    if passes is not None: passes = check_count(f"passes of {where}", passes, 0)//n
     for experiment in [names] if isinstance(names, str) else names:
         check_choice(f"experiment in {where}", experiment, runner.experiments())
+        if n > 1 and not runner.shared_out(experiment): raise ValueError(f"an entry of {where} has shards, and {experiment} cannot be shared out; allowed: {', '.join(filter(runner.shared_out, runner.experiments())) or 'no experiment'}")
         for chosen, values in product(listed, product(*grid.values())):
-            yield Job(experiment, entry.get("profile", profile), entry.get("device", device), fixed | _mapping(f"an entry of list of {where}", chosen) | dict(zip(grid, values)))
+            overrides = fixed | _mapping(f"an entry of list of {where}", chosen) | dict(zip(grid, values))
+            for k in range(1, n + 1): yield Job(experiment, entry.get("profile", profile), entry.get("device", device), overrides, f"{k}/{n}" if n > 1 else "", passes)
 
 def _load(path: Path, allowed: Iterable[str] | None = None) -> dict:
     "A YAML file of names with values."
@@ -87,7 +93,7 @@ def _work(job: Job, environment: dict, force: bool) -> RunRecord:
     "What a worker does."
     os.environ.update(environment)
     if not (root()/"nbs"/"papers").is_dir(): raise FileNotFoundError(f"{root()/'nbs'/'papers'} is not on {socket.gethostname()}; allowed: workers that see the project's folder")
-    return runner.run(job.experiment, job.profile, job.device, job.overrides, force, progress=False)
+    return runner.run(job.experiment, job.profile, job.device, job.overrides, force, progress=False, shard=job.shard)
 
 def _environment() -> dict:
     "What a worker must know: variables of the project, its folders absolute."
@@ -173,7 +179,7 @@ def _here(jobs, force) -> Iterator[tuple[int, RunRecord | Exception]]:
 
 def _there(jobs, places, client, force) -> Iterator[tuple[int, RunRecord | Exception]]:
     from dask.distributed import as_completed
-    asked = {client.submit(_work, job, _environment(), force, key=f"{at.experiment}/{at.name}-{uuid.uuid4().hex}"): i for i, (job, at) in enumerate(zip(jobs, places))}
+    asked = {client.submit(_work, job, _environment(), force, key=f"{at.experiment}/{at.stem}-{uuid.uuid4().hex}"): i for i, (job, at) in enumerate(zip(jobs, places))}
     for future in as_completed(asked):
         try: yield asked[future], future.result()
         except Exception as error: yield asked[future], error
@@ -184,6 +190,16 @@ def _broken(job: Job, at: runner.Place, error: Exception) -> RunRecord:
     if not runner.running(at.lock): runner.write_failure(at, said)
     return RunRecord(job.experiment, job.profile, at.key, "failed", 0., said, at.notebook, at.results)
 
+# %% ../nbs/53_sweep.ipynb #91d626c1
+def aggregate(jobs: Iterable[Job], client=None, tell: Callable[[Job, RunRecord], None] = lambda job, record: None) -> list[RunRecord]:
+    "Run as a whole what the shards among `jobs` have prepared. Raises a ValueError unless all of them are done."
+    shards = [job for job in jobs if job.shard]
+    if not shards: raise ValueError("jobs has no shards; allowed: a sweep with an entry that has shards")
+    table = status(shards)
+    if (missing := table[table.state != "done"]).size: raise ValueError(f"{len(missing)} of {len(table)} shards are not done, such as {missing.job.iloc[0]} ({missing.state.iloc[0]}); allowed: all done")
+    wholes = {whole.name: whole for whole in (replace(job, shard="", passes=0) for job in shards)}
+    return run(wholes.values(), client, tell=tell)
+
 # %% ../nbs/53_sweep.ipynb #bb436df8
 STATES = ("done", "running", "failed", "waiting")
 
@@ -192,11 +208,11 @@ def _state(job: Job) -> dict:
     error, running = runner.failure(at), runner.running(at.lock)      # first: a job that ends now is done
     done = runner.state(at.results, at.key) == "done"
     state = "running" if running else "done" if done else "failed" if error else "waiting"
-    return dict(job=f"{at.experiment}/{at.name}", overrides=json.dumps(job.overrides), state=state, seconds=runner._finished(at.results).get("seconds") if state == "done" else None,
+    return dict(job=f"{at.experiment}/{at.stem}", overrides=json.dumps(job.overrides), passes=job.passes, state=state, seconds=runner._finished(at.results).get("seconds") if state == "done" else None,
                 error=error.splitlines()[0] if state == "failed" else "", notebook=str(at.notebook) if state == "failed" else "")
 
 def status(jobs: Iterable[Job]) -> pd.DataFrame:
-    "A row a job: job, overrides, state (done, running, failed, waiting), seconds (of those done), error and notebook (of those failed)."
+    "A row a job: job, overrides, passes (that it is thought to need), state (done, running, failed, waiting), seconds (of those done), error and notebook (of those failed)."
     return pd.DataFrame([_state(job) for job in jobs])
 
 def remaining(
