@@ -1,10 +1,10 @@
-# make setup | make run | make test | make notebooks | make outputs | make readme
+# make setup | make run | make test | make notebooks | make outputs | make benchmarks | make readme
 PYTHON ?= python3
 BIN := .venv/bin
 # real photographs and tables, where a copy lies beside the checkout; the embedded defaults need none
 export XAI_REPRO_ASSETS ?= $(wildcard $(abspath ../shared/assets))
 
-.PHONY: setup run test notebooks outputs readme clean
+.PHONY: setup run test notebooks outputs benchmarks readme clean
 
 setup: .venv/.installed
 
@@ -25,6 +25,11 @@ notebooks: setup      # after editing a notebook: export the modules, clean the 
 
 outputs: setup        # execute the notebooks where they lie, so that they show the present results: make outputs NB=papers/lfa_*.ipynb
 	for notebook in nbs/$(or $(NB),papers/*.ipynb); do $(BIN)/python -c "import sys; from pathlib import Path; from xai_repro import runner; runner.refresh(Path(sys.argv[1]))" $$notebook || exit 1; done
+	$(BIN)/nbdev_clean
+
+benchmarks: setup     # measure this machine (a quarter of an hour, idle): data/results/benchmarks and nbs/90_benchmarks.ipynb
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[benchmarks]'
+	XAI_REPRO_PROFILE=standard $(BIN)/python -c "from pathlib import Path; from xai_repro import runner; runner.refresh(Path('nbs/90_benchmarks.ipynb'))"
 	$(BIN)/nbdev_clean
 
 readme: setup         # README.md from nbs/index.ipynb

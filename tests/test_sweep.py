@@ -74,6 +74,12 @@ def test_options_that_do_not_go_together(coin, options, told):
     assert refused.exit_code == 2 and told in refused.stderr
 
 
+def test_a_worker_with_one_gpu_has_no_second(coin):
+    (coin/"s.yaml").write_text("device: cuda:1\njobs: [{experiment: coin}]")
+    refused = call("sweep", str(coin/"s.yaml"), "--gpus", "auto")
+    assert refused.exit_code == 2 and "device is 'cuda:1' with --gpus auto" in refused.stderr
+
+
 def test_a_script_for_slurm(coin):
     (coin/"s.yaml").write_text("jobs: [{experiment: coin}]")
     (coin/"slurm.yaml").write_text("count: 2\nqueue: gpu\ncores: 4\nmemory: 8GB\nwalltime: '01:00:00'\njob_extra_directives: ['--gres=gpu:1']\n")

@@ -162,6 +162,8 @@ def sweep(
     "Run many: grids and lists of runs, here, on workers or on a cluster."
     from xai_repro import sweep as s
     jobs = s.read(file)
+    pinned = [job.device for job in jobs if gpus == "auto" and ":" in job.device]
+    if pinned: raise ValueError(f"device is {pinned[0]!r} with --gpus auto, whose workers see one GPU each; allowed: auto, cuda, cpu")
     if script:
         if not slurm: raise ValueError("--script is given without --slurm; allowed: with it")
         return typer.echo(s.slurm_script(slurm))

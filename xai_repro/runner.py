@@ -11,7 +11,7 @@ __all__ = ['OWN', 'KINDS', 'FOUND', 'CLAIMS', 'DRAWS', 'ALLOCATOR', 'SHOWN', 'ex
 import ast, fcntl, json, os, re, time, tomllib
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import takewhile
 from pathlib import Path
@@ -27,6 +27,7 @@ from nbclient import NotebookClient
 from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
+import xai_repro
 from .checks import check_choice
 from .data import entries, root, sha256, shard_of
 from .store import digest, write_atomically
@@ -274,9 +275,19 @@ class Place:
 
 def place(experiment: str, profile: str = "smoke", device: str = "auto", overrides: Mapping | None = None, shard: str = "") -> Place:
     "Where such a run is. Raises a ValueError as `resolve` does, for a shard that is none, and for one of an experiment that cannot be shared out."
-    values = resolve(experiment, profile, device, overrides)
     if shard and shard_of(shard) and not shared_out(experiment): raise ValueError(f"shard is {shard!r}; allowed: none, for {experiment} does not draw inputs of which each could be asked by itself")
-    return Place(experiment, values["results"] or profile, run_key(experiment, values), values, shard)
+    asked = (experiment, profile, device, repr(overrides), code_version, _stamp())
+    if asked not in _PLACES:
+        values = resolve(experiment, profile, device, overrides)
+        _PLACES[asked] = Place(experiment, values["results"] or profile, run_key(experiment, values), values)
+    return replace(_PLACES[asked], shard=shard)
+
+_PLACES: dict[tuple, Place] = {}   # a sweep asks for the same ones again and again
+
+def _stamp() -> tuple:
+    "What changes when a notebook, the profiles or the library do."
+    files = [*(root()/"nbs"/"papers").glob("*.*"), *Path(xai_repro.__file__).parent.glob("*.py")]
+    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(files))
 
 def run(
     experiment: str,
