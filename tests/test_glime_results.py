@@ -99,3 +99,69 @@ def test_what_options_do_follows_from_the_stored_table():
     for finding, (a, b) in {"weighted=False": ("LIME+π=1", "LIME"), "square root in the kernel": ("LIME, released kernel", "LIME"), "k < d": ("GLIME-Binomial, k<d", "GLIME-Binomial"), "noise of 8 grey levels": ("GLIME-Gauss", "GLIME-Gauss, scale 1")}.items():
         ours = (wide[a] - wide[b]).groupby("sigma").mean()
         assert np.allclose(told[finding].sort_index(), ours, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def references(): return standard("glime_references")
+
+
+def test_references_are_the_papers_six_and_an_inpainted_one(references):
+    facts, table, exact = references.provenance, references.load("stability"), references.load("exact")
+    assert facts["n_inputs"] >= 20 and facts["inputs"].endswith("5 seeds") and len(facts["references"]) == 7 and "telea" in facts["references"]["inpainted"]
+    assert (table.groupby(["between", "sigma", "n"]).image.nunique() == facts["n_inputs"]).all() and (exact.groupby(["between", "sigma"]).image.nunique() == facts["n_inputs"]).all()
+    assert set(table.sigma) == set(exact.sigma) == {.25, .5, 1, 5} and exact.d.max() <= 20
+    assert table[["top1", "top5", "top10", "top20"]].stack().between(0, 1).all()
+
+
+def test_chance_is_exact_and_a_single_pair_has_whole_tops(references):
+    exact, images = references.load("exact"), references.load("images").set_index("image")
+    level = references.load("stability").query("between == 'chance'").drop_duplicates("image")
+    assert all(row.top20 == pytest.approx(similarity.jaccard_by_chance(images.d[row.image], 20), rel=1e-5) for row in level.itertuples())
+    assert set(exact[exact.between == "mean and inpainted"].top1) <= {0, 1}, "two limits name the same part or they do not"
+
+
+def test_sharing_masks_is_what_the_claim_says_it_is(references):
+    table = references.load("stability").pivot(index=["image", "sigma"], columns=["n", "between"], values="top20")[references.load("stability").n.max()]
+    told = references.load("claim_cells").query("claim == 'Sharing masks makes references look more alike than they are'")
+    means = (table["references, same masks"] - table["references, other masks"]).groupby("sigma").mean()
+    assert np.allclose(told.effect.to_numpy(), means.sort_index().to_numpy(), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def fidelity(): return standard("glime_fidelity")
+
+
+def test_fidelity_is_measured_in_every_ball(fidelity):
+    facts, means, peaks = fidelity.provenance, fidelity.load("means"), fidelity.load("peaks")
+    assert facts["n_inputs"] >= 20 and "5 seeds" in facts["inputs"]
+    assert (means.groupby(["method", "sigma", "norm", "radius"]).image.nunique() == facts["n_inputs"]).all() and set(means.norm) == {"ℓ1", "ℓ2", "ℓ∞"}
+    assert means["1/(1+MSE)"].between(0, 1).all() and means.R2.dropna().between(facts["worst_r2"], 1).all()
+    assert set(peaks.radius) <= set(facts["radii"]) and set(peaks.method) == {"GLIME-Gauss", "GLIME-Laplace", "GLIME-Uniform", "LIME", "GLIME-Binomial"}
+
+
+def test_who_says_one_number_explains_no_variation(fidelity):
+    "LIME and GLIME-Binomial are constant around the image: their R² is that of a constant, at most 0."
+    flat = fidelity.load("means").query("method in ['LIME', 'GLIME-Binomial']")
+    assert (flat.R2.dropna() <= 1e-6).all()
+
+
+@pytest.fixture(scope="module")
+def networks(): return standard("glime_models")
+
+
+def test_networks_are_compared_on_the_same_photographs(networks):
+    facts, table, images = networks.provenance, networks.load("stability"), networks.load("images")
+    assert facts["n_inputs"] >= 8 and "3 seeds" in facts["inputs"] and len(facts["networks"]) == 4
+    assert images.groupby("network").image.apply(frozenset).nunique() == 1 and images.groupby("network").parameters.nunique().eq(1).all() and images.parameters.nunique() == 4
+    assert (table.groupby(["network", "method", "sigma", "n"]).image.nunique() == facts["n_inputs"]).all()
+
+
+def test_one_of_the_networks_is_that_of_glime_stability(networks):
+    "The first three of its seeds on its first photographs: what follows from weights that sum to nearly nothing may differ by rounding, what a network says may not."
+    key = ["image", "method", "sigma", "n"]
+    ours = networks.load("stability").query("network == 'efficientnet_lite0'").set_index(key)
+    theirs = Results("glime_stability", "standard").load("stability").set_index(key)
+    both = ours.join(theirs, lsuffix="_3", rsuffix="_5", how="inner").query("method in ['LIME+π=1', 'GLIME-Binomial, k<d']")
+    assert len(both) and ours.index.get_level_values("image").isin(theirs.index.get_level_values("image")).all()
+    assert (both.r2_3 - both.r2_5).abs().mean() < .02, "means over three seeds and over five"
+    assert np.corrcoef(both.top20_3, both.top20_5)[0, 1] > .8

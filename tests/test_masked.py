@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from xai_repro import data, features, lfa, masked, models
+from xai_repro import data, features, lfa, masked, models, removal
 from xai_repro.masked import MaskedModel, MaskedText
 from xai_repro.removal import Blur, Constant, MeanColor
 
@@ -99,8 +99,8 @@ def test_a_number_of_a_segment_reaches_its_pixels_and_no_other(segments, seed, d
     d = int(segments.max()) + 1
     values, image = torch.randn(3, d, generator=rng, dtype=dtype), torch.rand(3, 4, 6, generator=rng, dtype=dtype)
     assert torch.equal(features.Spread(segments)(values)[:, 0], values[:, segments])
-    masks, removal = values > 0, Constant((.1, .7, 1/3))
-    assert torch.equal(removal(image, segments)(masks), torch.where(masks[:, segments].unsqueeze(1), image, removal.baseline(image, segments)))     # to the last bit
+    masks, colour = values > 0, Constant((.1, .7, 1/3))
+    assert torch.equal(colour(image, segments)(masks), torch.where(masks[:, segments].unsqueeze(1), image, colour.baseline(image, segments)))     # to the last bit
 
 
 def test_images_that_someone_keeps_are_not_written_over():
@@ -111,10 +111,15 @@ def test_images_that_someone_keeps_are_not_written_over():
     assert len(kept) == 13 and all(torch.equal(a, b) for a, b in zip(kept, copies))
 
 
-def test_memory_is_used_again_when_nobody_keeps_it():
+def test_memory_is_used_again_when_nobody_keeps_it(monkeypatch):
+    monkeypatch.setattr(removal, "_memory", removal._Memory())
     render, where = MeanColor()(IMAGE, SEGMENTS), set()
     for i in range(6): where.add(render(torch.rand(8, 16, generator=torch.Generator().manual_seed(i)) < .5).data_ptr())
-    assert len(where) == 1
+    assert len(where) == 1 and removal._memory._own.ctypes.data in where
+    kept = render(torch.ones(8, 16, dtype=torch.bool))
+    assert render(torch.zeros(8, 16, dtype=torch.bool)).data_ptr() != kept.data_ptr() and torch.equal(kept, IMAGE.expand(8, -1, -1, -1))
+    few = render(torch.ones(1, 16, dtype=torch.bool))
+    assert few.untyped_storage().nbytes() == IMAGE.numel()*4, "who keeps one image does not keep a batch's memory"
 
 
 def test_a_model_may_write_its_scores_over_its_last_ones():
@@ -122,6 +127,10 @@ def test_a_model_may_write_its_scores_over_its_last_ones():
     def predict(x): out[:len(x)] = PREDICT(x)[:, :2].float(); return out[:len(x)]
     masks = np.random.default_rng(0).random((30, 16)) < .5
     assert np.array_equal(MaskedModel(predict, IMAGE, SEGMENTS, batch_size=4)(masks), MaskedModel(lambda x: PREDICT(x)[:, :2], IMAGE, SEGMENTS)(masks))
+
+
+def test_as_many_scores_as_masks():
+    with pytest.raises(ValueError, match="scores of 3 masks; allowed: of the 2"): masked.MaskFunction(lambda m: np.zeros((3, 1)), 4)(np.array([[True]*4, [False]*4]))
 
 
 @pytest.mark.parametrize("again", [False, True])

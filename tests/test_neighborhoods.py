@@ -105,7 +105,7 @@ def test_a_ball_that_is_none(wrong, message):
 
 def test_many_draws_are_the_same_stream():
     "Drawn in blocks for the memory's sake: what is drawn does not know."
-    n = 2*N.ROWS + 5
+    n = 2*N._ROWS + 5
     u = np.random.default_rng(4).random((n, 7))
     law = np.exp(N.log_binomial(6)); law = law.cumsum()/law.sum()
     expected = u[:, 1:].argsort(1).argsort(1) < np.searchsorted(law, u[:, 0], side="right")[:, None]

@@ -5,7 +5,7 @@ from hypothesis import given, settings, strategies as st
 from sklearn.linear_model import LinearRegression, Ridge
 
 from xai_repro import neighborhoods as N
-from xai_repro.surrogates import ROWS, ridge
+from xai_repro.surrogates import _ROWS, ridge
 
 
 def problem(seed, n, d, sigma):
@@ -69,7 +69,7 @@ def test_all_weights_zero_is_the_zero_explanation():
     assert not fitted.coef.any() and fitted.r2 == 0
 
 
-@pytest.mark.parametrize("rows", [ROWS - 1, ROWS, 2*ROWS + 3])
+@pytest.mark.parametrize("rows", [_ROWS - 1, _ROWS, 2*_ROWS + 3])
 def test_many_rows_are_fitted_in_blocks(rows):
     rng = np.random.default_rng(rows)
     Z, y, w = rng.random((rows, 7)) < .4, rng.random(rows), rng.random(rows)

@@ -156,11 +156,11 @@ def shard_of(text: str) -> tuple[int, int]:
     if found and 1 <= int(found[1]) <= int(found[2]): return int(found[1]), int(found[2])
     raise ValueError(f"shard is {text!r}; allowed: k/n with 1 <= k <= n, as in 3/16")
 
-def shard(items: list) -> list:
-    "Of drawn inputs those that are this process's: all of them, or every n-th from the k-th where `XAI_REPRO_SHARD` is k/n. Raises a ValueError where these are none."
+def shard(items: list | dict) -> list | dict:
+    "Of inputs those that are this process's: all of them, or every n-th from the k-th where `XAI_REPRO_SHARD` is k/n. Raises a ValueError where these are none."
     k, n = shard_of(os.environ.get("XAI_REPRO_SHARD") or "1/1")
     if items and k > len(items): raise ValueError(f"shard is {k}/{n}, and there are {len(items)} inputs; allowed: at most as many shards as inputs")
-    return items[k - 1::n]
+    return dict(list(items.items())[k - 1::n]) if isinstance(items, dict) else items[k - 1::n]
 
 # %% ../nbs/00_data.ipynb #1bf0a525
 def draw(
@@ -182,12 +182,12 @@ def draw_images(
     seed: int = 2022,
     size: int = 224,
 ) -> dict[str, torch.Tensor]:  # image id -> [3, size, size]
-    "Draw `n` images: the first `n` embedded photographs, or `draw` from an asset's labels. In a shard, those of them that are its own."
+    "Draw `n` images: the first `n` embedded photographs, or `draw` from an asset's labels."
     if source == "embedded":
         photos = photographs(size)
-        return dict(shard(list(photos.items())[:check_count("n", n, 1, len(photos))]))
+        return dict(list(photos.items())[:check_count("n", n, 1, len(photos))])
     folder = fetch(source)
-    return {Path(f).stem: load_image(folder/f, size) for f in shard(list(draw(pd.read_csv(folder/"labels.csv"), n, seed).file))}
+    return {Path(f).stem: load_image(folder/f, size) for f in draw(pd.read_csv(folder/"labels.csv"), n, seed).file}
 
 def draw_labels(source: str, n: int, seed: int = 2022) -> dict[str, int | None]:
     "The true class of each image of `draw_images`; None for the embedded photographs, which have none."

@@ -124,6 +124,6 @@ class Spread:
         self.labels, self.lengths = flat[starts], np.diff(starts, append=len(flat))
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        if values.device.type != "cpu": return values[:, self.segments].unsqueeze(1)
+        if values.device.type != "cpu" or values.dtype == torch.bfloat16: return values[:, self.segments].unsqueeze(1)     # numpy has neither
         pixels = np.repeat(values.numpy()[:, self.labels], self.lengths, axis=1)
         return torch.from_numpy(pixels).view(len(values), 1, *self.segments.shape)

@@ -154,7 +154,7 @@ def right_and_wrong(
             else: take(first == label, name, image, label, label)
     for right, n in wanted.items():
         if len(found[right]) < n: raise ValueError(f"n_{'right' if right else 'wrong'} is {n}; allowed: at most {len(found[right])}, so many of {source if isinstance(source, str) else 'these images'} are classified {'rightly' if right else 'wrongly'}")
-    return data.shard(found[True]), data.shard(found[False])
+    return found[True], found[False]
 
 def _in_order(source: str, seed: int, size: int):
     "The names, images and labels of a source in its drawn order, opened one by one."
@@ -177,7 +177,7 @@ def text_inputs(
     rows = text.draw_texts(source, len(text.SOURCES[check_choice("source", source, text.SOURCES)]()), seed)
     long = rows[[len(classifier.encode(t)) >= shortest for t in rows.text]]
     inputs = []
-    for index, row in data.shard([*long.iloc[:check_count("n", n, 1, len(long))].iterrows()]):
+    for index, row in long.iloc[:check_count("n", n, 1, len(long))].iterrows():
         value = MaskedText(classifier, row.text, removal)
         target = int(value(np.ones((1, value.n_features), bool))[0].argmax())
         inputs.append(Input(f"{source}/{index}", value, of_text(gradients or classifier, row.text), target, int(row.label), digest(classifier.weights, str(classifier.dtype), value.tokens, removal)))

@@ -13,7 +13,7 @@ import torch
 
 from .checks import check_choice, check_count, check_images, check_masks, check_segments, to_numpy
 from .features import Spread
-from .removal import MeanColor, Removal, room
+from .removal import MeanColor, Removal, image_memory
 
 # %% ../nbs/12_masked.ipynb #918b5e33
 CACHE_BYTES = 32*2**20    # of the scores that a value function remembers
@@ -31,6 +31,7 @@ class _Recent:
     def add(self, keys: Iterable[bytes], rows: np.ndarray):
         if self.rows is None: self.rows = np.empty((min(self.most, CACHE_BYTES//max(rows[0].nbytes, 1)), *rows.shape[1:]), rows.dtype)
         for key, row in zip(keys, rows if len(self.rows) else ()):
+            if key in self.place: continue
             at = self.added % len(self.rows)
             if self.added < len(self.rows): self.keys.append(key)
             else: del self.place[self.keys[at]]
@@ -48,18 +49,15 @@ class Scored:
 
     def _score(self, masks: np.ndarray): raise NotImplementedError
 
-    def _fetched(self, scores) -> np.ndarray: return to_numpy(scores)
-
     def _batches(self, score: Callable, inputs: np.ndarray) -> Iterator[np.ndarray]:
-        "float32 [b, K] of each batch. On an accelerator the next batch is under way before the scores of one are fetched."
-        waiting = None
+        "float32 [b, K] of each batch, copied: a model may write its next scores over them."
         for i in range(0, len(inputs), self.batch_size):
             batch = inputs[i:i + self.batch_size]
-            scores = _held(score(batch))
+            scores = score(batch)
+            scores = scores.detach().to("cpu", torch.float32, copy=True).numpy() if isinstance(scores, torch.Tensor) else np.array(scores, np.float32)
+            if len(scores) != len(batch): raise ValueError(f"there are scores of {len(scores)} masks; allowed: of the {len(batch)} that were asked")
             self.n_queries += len(batch)
-            if waiting is not None: yield self._fetched(waiting)
-            waiting = scores
-        if waiting is not None: yield self._fetched(waiting)
+            yield scores
 
     def __call__(self, masks) -> np.ndarray:
         "Scores float32 [n, K] of `masks` bool [n, d], True = present."
@@ -84,10 +82,6 @@ class Scored:
         order = np.concatenate([np.flatnonzero(known), np.flatnonzero(~known)]).argsort()     # where each distinct mask's scores are
         return np.concatenate(parts)[order[which]]
 
-def _held(scores):
-    "float32 scores that stay what they are when the model writes its next ones over them."
-    return scores.detach().to(torch.float32, copy=True) if isinstance(scores, torch.Tensor) else np.array(scores, np.float32)
-
 # %% ../nbs/12_masked.ipynb #e9861705
 class MaskedModel(Scored):
     "The value function of an image classifier: masks bool [n, d] -> scores float32 [n, K]."
@@ -110,12 +104,8 @@ class MaskedModel(Scored):
     def _ask(self, images: torch.Tensor) -> torch.Tensor:
         scores = self.predict(images)
         if scores.ndim != 2 or len(scores) != len(images): raise ValueError(f"predict returned shape {list(scores.shape)}; allowed: [{len(images)}, K]")
+        if not torch.isfinite(scores).all(): raise ValueError("predict returned NaN or infinite scores; allowed: finite numbers")
         return scores
-
-    def _fetched(self, scores) -> np.ndarray:
-        found = to_numpy(scores)
-        if not np.isfinite(found).all(): raise ValueError("predict returned NaN or infinite scores; allowed: finite numbers")
-        return found
 
     def render(self, masks) -> torch.Tensor:
         "What the network sees of `masks` bool [n, d]: images [n, 3, H, W]."
@@ -132,7 +122,7 @@ class MaskedModel(Scored):
 
     def _shifted(self, noise: np.ndarray) -> torch.Tensor:
         moved = self._spread(torch.as_tensor(noise, device=self.image.device))
-        return torch.add(self.image, moved, out=room(self.image, len(noise))).clamp_(0, 1)
+        return torch.add(self.image, moved, out=image_memory(self.image, len(noise))).clamp_(0, 1)
 
 # %% ../nbs/12_masked.ipynb #d45ab3ad
 TEXT_MASKS = ("attention", "token", "drop")

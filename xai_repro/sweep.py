@@ -31,7 +31,7 @@ class Job:
     device: str = "auto"
     overrides: dict = field(default_factory=dict)
     shard: str = ""         # "k/n": of the inputs
-    passes: int | None = None   # forward passes that it is thought to need
+    passes: int | None = None   # forward passes that it is thought to need; an entry's are those of each of its runs, shared out among its shards
 
     def place(self) -> runner.Place:
         "Where it is, as its notebook and the library are now. Raises a ValueError as `runner.place` does."
