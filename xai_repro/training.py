@@ -39,11 +39,12 @@ def train(
     dtype: torch.dtype = torch.float32,   # bfloat16: autocast
     compile: bool = False,         # compile the network: faster on a CPU, after a wait; needs a C++ compiler
     tell: Callable[[int, float], None] = lambda step, loss: None,
+    decay: float = 1e-4,           # of the weights
 ) -> tuple[nn.Module, pd.DataFrame]:      # the running mean, and columns step, loss (mean of `every` steps)
     "Train a network. Raises on a checkpoint of another training and on a loss that is not finite."
     check_count("every", every); check_real("rate", rate)
     mean = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(.998))
-    adam = torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-4)
+    adam = torch.optim.AdamW(network.parameters(), rate, weight_decay=check_real("decay", decay, strict=False))
     warm, kept, settings = max(1, check_count("steps", steps)//100), dict(network=network, mean=mean, adam=adam), [steps, rate, every]
     history, recent, forward = _resume(checkpoint, kept, settings), [], _autocast(torch.compile(network, dynamic=False) if compile else network, network, dtype)
     for step in range(len(history)*every, steps):
