@@ -27,7 +27,7 @@ outputs: setup        # execute the notebooks where they lie, so that they show 
 	for notebook in nbs/$(or $(NB),papers/*.ipynb); do $(BIN)/python -c "import sys; from pathlib import Path; from xai_repro import runner; runner.refresh(Path(sys.argv[1]))" $$notebook || exit 1; done
 	$(BIN)/nbdev_clean
 
-benchmarks: setup     # measure this machine (a quarter of an hour, idle): data/results/benchmarks and nbs/90_benchmarks.ipynb
+benchmarks: setup     # measure this machine, idle: data/results/benchmarks and nbs/90_benchmarks.ipynb
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[benchmarks]'
 	XAI_REPRO_PROFILE=standard $(BIN)/python -c "from pathlib import Path; from xai_repro import runner; runner.refresh(Path('nbs/90_benchmarks.ipynb'))"
 	$(BIN)/nbdev_clean

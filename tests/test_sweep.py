@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -101,9 +102,8 @@ def test_the_sweeps_that_come_with_the_project_can_be_run(path):
 
 THROWS = """
 import numpy as np
-from xai_repro import data
-from xai_repro.store import Store, digest
 from xai_repro.data import shard
+from xai_repro.store import Store, digest
 asked = []
 def throw(i): asked.append(i); return dict(throw=np.random.default_rng(i).integers(1, sides + 1, 5))
 thrown = [Store().get(digest("throw", i, sides), lambda: throw(i))["throw"] for i in shard(list(range(n)))]
@@ -134,7 +134,6 @@ def test_shards_prepare_what_the_whole_finds(shared):
     (whole,) = sweep.run([sweep.Job("coin")])
     alone = (whole.results/"throws.csv").read_bytes()
     assert (whole.results/"asked.txt").read_text() == "7"
-    import shutil
     for made in ("cache", "results", "runs"): shutil.rmtree(shared/"data"/made)
     (shared/"s.yaml").write_text("jobs: [{experiment: coin, shards: 3, passes: 70}]")
     jobs = sweep.read(shared/"s.yaml")
@@ -277,4 +276,4 @@ def test_forty_jobs_and_ten_killed_processes(coin, monkeypatch):
         assert json.loads((at.results/"run.json").read_text())["parameters"]["n"] == n and (at.results/"throws.csv").read_text() == expected(n)
         log = (coin/f"{at.name}.log").read_text().split()
         assert "together" not in log and log[-1] == "end"
-    assert count("end") <= 40 + 3*2 + 4 + 3, "done again only where it was killed between its last cell and its record"
+    assert 40 <= count("end") <= 50, "a job is done again only where it was killed between its last cell and its record"

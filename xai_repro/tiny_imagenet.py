@@ -8,7 +8,6 @@ __all__ = ['Photographs', 'photographs', 'classes', 'draw_batch', 'draw_present'
 
 # %% ../nbs/16_tiny_imagenet.ipynb #15c50067
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
