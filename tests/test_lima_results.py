@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from xai_repro import features, inputs, models
-from xai_repro.attributions import ATTRIBUTIONS
+from xai_repro.attributions import ATTRIBUTIONS, FAITHFULNESS
 from xai_repro.faithfulness import deletion, insertion, region_areas
 from xai_repro.workbook import Results
 
-BASELINES = {row.label for name, row in ATTRIBUTIONS.items() if name != "mfaba"}
+BASELINES = {ATTRIBUTIONS[name].label for name in FAITHFULNESS}
 
 
 @pytest.mark.parametrize("experiment, n", [("lima_faithfulness", 60), ("lima_errors", 60)])

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['FETCHED', 'root', 'Entry', 'entries', 'sha256', 'cache_folder', 'places', 'fetch', 'available', 'status', 'dataset',
-           'load_image', 'photographs', 'shard_of', 'shard', 'draw', 'draw_images', 'draw_labels']
+           'load_image', 'photographs', 'shard_of', 'shard', 'draw', 'labels_of', 'open_image', 'draw_images',
+           'draw_labels']
 
 # %% ../nbs/00_data.ipynb #405b71b7
-import hashlib, importlib.util, os, re, tomllib
+import hashlib, importlib.util, io, os, re, tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -132,7 +133,7 @@ def dataset(
 
 # %% ../nbs/00_data.ipynb #0c48db10
 def load_image(
-    path: str | Path,          # an image file
+    path: str | Path | io.BytesIO,   # an image file
     size: int = 224,           # side of the square crop, pixels
     resize: int | None = None, # the short side is shrunk to this first; by default 8/7 of `size` (256 for 224)
 ) -> torch.Tensor:             # float32 [3, size, size] in [0, 1]
@@ -176,8 +177,24 @@ def draw(
         return rows.iloc[[np.random.default_rng([seed, c]).integers(len(rows))]]
     return pd.concat([one(c) for c in classes[:n]], ignore_index=True)
 
+@cache
+def _held_out(folder: Path) -> pd.DataFrame: return pd.read_parquet(folder/"validation.parquet", columns=["image", "label"])
+
+def labels_of(source: str) -> pd.DataFrame:
+    "The photographs of an asset as `draw` takes them: those of its labels.csv, or the rows of its validation.parquet."
+    folder = fetch(source)
+    if (folder/"labels.csv").exists(): return pd.read_csv(folder/"labels.csv")
+    if not (folder/"validation.parquet").exists(): raise ValueError(f"source is {source!r}, which has neither labels.csv nor validation.parquet; allowed: a folder of labelled photographs")
+    return pd.DataFrame(dict(file=[f"validation_{i:05}.jpg" for i in range(len(_held_out(folder)))], class_index=_held_out(folder).label))
+
+def open_image(source: str, file: str, size: int = 224) -> torch.Tensor:
+    "A photograph that `labels_of` names: [3, size, size] in [0, 1]."
+    folder = fetch(source)
+    if (folder/"labels.csv").exists(): return load_image(folder/file, size)
+    return load_image(io.BytesIO(_held_out(folder).image[int(Path(file).stem.removeprefix("validation_"))]["bytes"]), size)
+
 def draw_images(
-    source: str,       # "embedded", or an asset folder with a labels.csv such as "imagenet_val"
+    source: str,       # "embedded", or an asset of labelled photographs such as "imagenet_val"
     n: int,
     seed: int = 2022,
     size: int = 224,
@@ -186,11 +203,10 @@ def draw_images(
     if source == "embedded":
         photos = photographs(size)
         return dict(list(photos.items())[:check_count("n", n, 1, len(photos))])
-    folder = fetch(source)
-    return {Path(f).stem: load_image(folder/f, size) for f in draw(pd.read_csv(folder/"labels.csv"), n, seed).file}
+    return {Path(f).stem: open_image(source, f, size) for f in draw(labels_of(source), n, seed).file}
 
 def draw_labels(source: str, n: int, seed: int = 2022) -> dict[str, int | None]:
     "The true class of each image of `draw_images`; None for the embedded photographs, which have none."
     if source == "embedded": return dict.fromkeys(draw_images(source, n, seed, 8))
-    drawn = draw(pd.read_csv(fetch(source)/"labels.csv"), n, seed)
+    drawn = draw(labels_of(source), n, seed)
     return {Path(f).stem: int(c) for f, c in zip(drawn.file, drawn.class_index)}

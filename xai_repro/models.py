@@ -7,10 +7,11 @@ __all__ = ['IMAGENET', 'SOURCES', 'PREFIXES', 'Preprocessing', 'Classifier', 'im
            'compile_network', 'with_embedding', 'with_head', 'save_head', 'load_head']
 
 # %% ../nbs/01_models.ipynb #5bcecfb4
-import math
+import json
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import timm
@@ -19,6 +20,7 @@ import torchvision
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
+from . import tiny
 from .checks import check_choice, check_images
 from .data import entries, fetch, root
 from .store import digest, write_atomically
@@ -30,6 +32,11 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     bgr: bool = False
+
+    @property
+    def zero(self) -> tuple[float, float, float]:
+        "The colour, RGB, that becomes 0."
+        return self.mean[::-1] if self.bgr else self.mean
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         x = images.flip(1) if self.bgr else images
@@ -92,10 +99,13 @@ def _efficientnet_lite(name: str):
     size = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}[name]
     return network, Preprocessing((127/255,)*3, (128/255,)*3), size, imagenet_names(), entries()[f"weights/{name}"].sha256
 
+def _of_halves(network: nn.Module, path: Path) -> nn.Module:
+    "With the weights of a file of float16."
+    network.load_state_dict({k: torch.from_numpy(v).float() for k, v in load_file(path).items()})
+    return network
+
 def _squeezenet(name: str):
-    from safetensors.torch import load_file
-    network = torchvision.models.squeezenet1_1(weights=None)
-    network.load_state_dict({k: v.float() for k, v in load_file(fetch("weights/squeezenet1_1")).items()})
+    network = _of_halves(torchvision.models.squeezenet1_1(weights=None), fetch("weights/squeezenet1_1"))
     caffe = Preprocessing((104/255, 117/255, 123/255), (1/255,)*3, bgr=True)
     return network, caffe, 224, imagenet_names(), entries()["weights/squeezenet1_1"].sha256
 
@@ -118,7 +128,13 @@ def _hf(name: str):
     names = [network.config.id2label[i] for i in range(network.config.num_labels)]
     return network, Preprocessing(tuple(processor.image_mean), tuple(processor.image_std)), side, names, f"{name}@{getattr(network.config, '_commit_hash', None) or 'local'}"
 
-SOURCES: dict[str, Callable] = {**{f"efficientnet_lite{i}": _efficientnet_lite for i in range(3)}, "squeezenet1_1": _squeezenet}
+def _tiny101(name: str):
+    path = root()/"data"/"models"/f"{name}.safetensors"
+    if not path.exists(): raise FileNotFoundError(f"no weights of {name!r} at {path}; train it: xai-repro run train_vit --profile standard --set 'epochs=[30]' --set 'networks=[\"{name}\"]'")
+    about = json.loads(path.with_suffix(".json").read_text())
+    return _of_halves(tiny.NETWORKS[name](), path), Preprocessing((.5,)*3, (.5,)*3), 64, about["class_names"], about["weights"]
+
+SOURCES: dict[str, Callable] = {**{f"efficientnet_lite{i}": _efficientnet_lite for i in range(3)}, "squeezenet1_1": _squeezenet, **dict.fromkeys(tiny.NETWORKS, _tiny101)}
 PREFIXES: dict[str, Callable] = {"torchvision": _torchvision, "hf": _hf}
 
 # %% ../nbs/01_models.ipynb #1252e975

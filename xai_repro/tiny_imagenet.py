@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Photographs', 'photographs', 'classes', 'draw_batch', 'draw_present', 'hide', 'ask', 'teach', 'loss_of', 'learn',
-           'accuracy']
+           'says']
 
 # %% ../nbs/16_tiny_imagenet.ipynb #15c50067
 from collections.abc import Callable
@@ -31,8 +31,9 @@ class Photographs(NamedTuple):
 def photographs(split: str = "validation") -> Photographs:
     "Every second class of Tiny-ImageNet (the asset \"tiny_imagenet_101\"): 40,400 photographs to learn from (\"train\"), 5,050 held out. Raises a FileNotFoundError where it is not at hand."
     check_choice("split", split, ["train", "validation"])
-    rows = data.dataset(str(data.fetch("tiny_imagenet_101")/f"{split}.parquet"))
-    pictures = np.stack([np.asarray(image.convert("RGB")) for image in rows["image"]])
+    from datasets import Image
+    rows = data.dataset(str(data.fetch("tiny_imagenet_101")/f"{split}.parquet")).cast_column("image", Image(mode="RGB"))
+    pictures = np.stack([np.asarray(image) for image in rows["image"]])
     return Photographs(torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.tensor(rows["label"]), torch.tensor(rows["box"]))
 
 def classes() -> pd.DataFrame:
@@ -78,15 +79,15 @@ def ask(network: nn.Module, images: torch.Tensor, present: torch.Tensor | None, 
     return forward(hide(x, present))
 
 # %% ../nbs/16_tiny_imagenet.ipynb #7a8af448
-def teach(classifier: models.Classifier, photographs: Photographs, store: Store, block: int = 404) -> torch.Tensor:
-    "A teacher's probabilities of the 101 classes for whole photographs, float16 [n, 101]; kept block by block."
-    wnids = pd.read_csv(data.fetch("imagenet_classes")).set_index("wnid")["index"]
+def teach(classifier: models.Classifier, photographs: Photographs, store: Store, size: int = 224, block: int = 404) -> torch.Tensor:
+    "A teacher's probabilities of the 101 classes for whole photographs, enlarged to `size` pixels, float16 [n, 101]; kept block by block."
+    wnids = pd.read_csv(data.fetch("imagenet_classes")).set_index("wnid")["class_index"]
     columns = torch.tensor(wnids[classes().wnid].to_numpy())
     def said(pictures):
-        large = F.interpolate(pictures.float()/255, (classifier.size, classifier.size), mode="bicubic", antialias=True).clamp(0, 1)
+        large = F.interpolate(pictures.float()/255, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
         p = torch.cat([classifier.predict(part)[:, columns].cpu() for part in large.split(64)])
         return dict(p=(p/p.sum(1, keepdim=True)).half().numpy())
-    blocks = [store.get(digest("teacher", classifier.name, classifier.weights, part), lambda: said(part))["p"] for part in photographs.pictures.split(block)]
+    blocks = [store.get(digest("teacher", classifier.name, classifier.weights, size, part), lambda: said(part))["p"] for part in photographs.pictures.split(block)]
     return torch.from_numpy(np.concatenate(blocks))
 
 def loss_of(logits: torch.Tensor, labels: torch.Tensor, taught: torch.Tensor | None = None, share: float = .5, smoothing: float = .1) -> torch.Tensor:
@@ -105,10 +106,13 @@ def learn(
     seed: int = 0,
     batch: int = 128,
     device: str = "cpu",
+    start: dict | None = None,      # the weights to begin with; drawn with the seed by default
     **settings,                     # of training.train
 ) -> tuple[nn.Module, pd.DataFrame]:
     "Train one of the two networks; goes on from its checkpoint. The running mean of its weights, and its losses."
-    network = training.build(tiny.NETWORKS[check_choice("name", name, tiny.NETWORKS)], seed).to(device)
+    network = training.build(tiny.NETWORKS[check_choice("name", name, tiny.NETWORKS)], seed)
+    if start: network.load_state_dict(start)
+    network = network.to(device, memory_format=torch.channels_last)
     n_tokens = 64
     def loss_at(forward, step):
         index, images = draw_batch(photographs.pictures, batch, seed, step)
@@ -118,9 +122,19 @@ def learn(
     return training.train(network, loss_at, steps, checkpoint, **settings)
 
 @torch.no_grad()
-def accuracy(network: nn.Module, photographs: Photographs, kept: float = 1.0, seed: int = 0, batch: int = 256) -> np.ndarray:
-    "Whether each photograph's class is the network's first, bool [n], where a share `kept` of its patches is shown."
-    n, k = 64, max(1, round(check_share("kept", kept)*64))
-    present = torch.rand(len(photographs.labels), n, generator=_generator(seed, 2)).argsort(1).argsort(1) < k
-    said = [ask(network, p.float()/255, None if k == n else there).argmax(1) for p, there in zip(photographs.pictures.split(batch), present.split(batch))]
-    return (torch.cat(said) == photographs.labels).numpy()
+def says(
+    network: nn.Module,
+    pictures: torch.Tensor,       # uint8 [n, 3, 64, 64]
+    kept: float = 1.0,            # of the patches, drawn at random, as many of each picture
+    absent: str = "unseen",       # the others: "unseen" as in training (`ask`), or "grey" in the picture for both networks
+    seed: int = 0,
+    batch: int = 256,
+) -> torch.Tensor:
+    "What a network says of pictures of which it sees a part: logits [n, 101]."
+    check_choice("absent", absent, ["unseen", "grey"])
+    n, k, device = 64, max(1, round(check_share("kept", kept)*64)), next(network.parameters()).device
+    present = torch.rand(len(pictures), n, generator=_generator(seed, 2)).argsort(1).argsort(1) < k
+    def said(images, there):
+        if k == n: return ask(network, images, None)
+        return ask(network, images, there) if absent == "unseen" else network(hide(tiny.normalise(images), there))
+    return torch.cat([said(p.to(device).float()/255, there.to(device)).cpu() for p, there in zip(pictures.split(batch), present.split(batch))])
