@@ -31,7 +31,7 @@ def test_the_machine_and_the_peers_are_named(measured):
     assert (measured.load("own").groupby("what")["round"].nunique() == facts["n_inputs"]).all()
 
 
-@pytest.mark.parametrize("claim, a, b, offset", [("Own cost is at most half", "lfa.lime", "plain torch.where", .5), ("captum's Lime takes at least 5", "captum Lime", "lfa.lime", 5), ("lime takes at least 10", "lime", "lfa.lime", 10)])
+@pytest.mark.parametrize("claim, a, b, offset", [("Own cost of masks is at most half", "lfa.lime", "plain torch.where", .5), ("captum's Lime takes at least 5", "captum Lime", "lfa.lime", 5), ("lime takes at least 10", "lime", "lfa.lime", 10)])
 def test_a_claim_is_the_mean_ratio_of_the_rounds(measured, claim, a, b, offset):
     "Ratios are of works of the same round."
     found, row = ratio(measured.load("own"), a, b), cells(measured, claim).loc[{"lfa.lime": a, "plain torch.where": a}.get(b, a)]
@@ -39,16 +39,16 @@ def test_a_claim_is_the_mean_ratio_of_the_rounds(measured, claim, a, b, offset):
 
 
 def test_own_cost_is_what_the_project_promises(measured):
-    "Half of torch.where, a fifth of captum's Lime, a tenth of lime's, by the end of the interval."
-    assert (cells(measured, "Own cost is at most half").high < 0).all()
+    "Half of torch.where, a fifth of captum's Lime, a tenth of lime's, by the nearer end of the interval."
+    assert (cells(measured, "Own cost of masks is at most half").high < 0).all()
     assert (cells(measured, "captum's Lime takes at least 5").low > 0).all() and (cells(measured, "lime takes at least 10").low > 0).all()
 
 
 def test_passes_of_the_grid_are_counted_not_timed(measured):
     "One photograph's count again: distinct masks of five laws, ten seeds."
     grid = measured.load("grid")
-    assert grid.photograph.nunique() >= 8 and (grid.share <= .2).all() and np.allclose(grid.share, grid.ours/grid.fresh)
-    row = grid[grid.methods == "without"].iloc[0]
+    assert (grid.groupby("methods").size() >= 8).all() and (grid.share <= .2).all() and np.allclose(grid.share, grid.ours/grid.fresh)
+    row = grid[(grid.methods == "without") & (grid.superpixels == "quickshift")].iloc[0]
     d = int(features.quickshift(data.photographs()[row.photograph]).max()) + 1
     masks = np.concatenate([law.sample(2048, d, seed) for law in (N.uniform(), *(N.binomial(s) for s in (.25, .5, 1., 5.))) for seed in range(10)])
     assert row.d == d and row.ours == len(np.unique(masks, axis=0)) and row.fresh == 4*4*10*(128 + 256 + 512 + 1024 + 2048)

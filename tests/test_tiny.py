@@ -72,7 +72,10 @@ def test_inputs_whose_patches_are_dropped():
     assert grey.d == dropped.d == 64 and grey.target == dropped.target and grey.identity != dropped.identity
     assert np.abs(grey.value(masks) - dropped.value(masks)).max() > .01        # a grey patch says something
     assert np.array_equal(dropped.value(masks), patches.MaskedPatches(classifier, dropped.value.image)(masks))
-    with pytest.raises(ValueError, match="patch makes 16 patches; allowed where they are dropped: the network's own, 64"): image_inputs(classifier, "embedded", 1, patch=16, absent="dropped")
+    coarse, = image_inputs(classifier, "embedded", 1, patch=16, absent="dropped")
+    whole = np.random.default_rng(1).random((20, 16)) < .5
+    assert coarse.d == 16 and np.allclose(coarse.value(whole), dropped.value(whole[:, features.grid(coarse.value.image, 16)[::8, ::8].flatten()]), atol=1e-6), "a feature is four tokens"
+    with pytest.raises(ValueError, match="segments cut through the network's patches of 8 pixels"): image_inputs(classifier, "embedded", 1, patch=12, absent="dropped")
     with pytest.raises(ValueError, match="absent is 'black'"): image_inputs(classifier, "embedded", 1, absent="black")
 
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Photographs', 'photographs', 'classes', 'draw_batch', 'draw_present', 'hide', 'ask', 'teach', 'loss_of', 'learn',
-           'says']
+           'draw_shown', 'says']
 
 # %% ../nbs/16_tiny_imagenet.ipynb #15c50067
 from collections.abc import Callable
@@ -121,20 +121,24 @@ def learn(
         return loss_of(logits, photographs.labels[index].to(device), None if taught is None else taught[index].to(device))
     return training.train(network, loss_at, steps, checkpoint, **settings)
 
+def draw_shown(n: int, kept: float, seed: int = 0) -> torch.Tensor:
+    "Which of 64 patches of each of `n` pictures are shown, bool [n, 64]: a share `kept` at random, as many of each."
+    k = max(1, round(check_share("kept", kept)*64))
+    return torch.rand(check_count("n", n), 64, generator=_generator(seed, 2)).argsort(1).argsort(1) < k
+
 @torch.no_grad()
 def says(
     network: nn.Module,
     pictures: torch.Tensor,       # uint8 [n, 3, 64, 64]
-    kept: float = 1.0,            # of the patches, drawn at random, as many of each picture
+    kept: float = 1.0,            # of the patches: `draw_shown`
     absent: str = "unseen",       # the others: "unseen" as in training (`ask`), or "grey" in the picture for both networks
     seed: int = 0,
     batch: int = 256,
 ) -> torch.Tensor:
     "What a network says of pictures of which it sees a part: logits [n, 101]."
     check_choice("absent", absent, ["unseen", "grey"])
-    n, k, device = 64, max(1, round(check_share("kept", kept)*64)), next(network.parameters()).device
-    present = torch.rand(len(pictures), n, generator=_generator(seed, 2)).argsort(1).argsort(1) < k
+    present, device = draw_shown(len(pictures), kept, seed), next(network.parameters()).device
     def said(images, there):
-        if k == n: return ask(network, images, None)
+        if there.all(): return ask(network, images, None)
         return ask(network, images, there) if absent == "unseen" else network(hide(tiny.normalise(images), there))
     return torch.cat([said(p.to(device).float()/255, there.to(device)).cpu() for p, there in zip(pictures.split(batch), present.split(batch))])
