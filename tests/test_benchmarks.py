@@ -10,7 +10,7 @@ from xai_repro.workbook import Results
 @pytest.fixture(scope="module")
 def measured():
     found = Results("benchmarks", "standard")
-    if not (found.folder/"run.json").exists(): pytest.skip("benchmarks has not been run at standard")
+    if not (found.folder/"provenance.json").exists(): pytest.skip("benchmarks has not been run at standard")
     return found
 
 
