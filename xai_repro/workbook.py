@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['MARGIN', 'FEWEST', 'RULE', 'UNCOUNTED', 'PROFILES', 'COLORS', 'LOOK', 'published', 'intervals', 'interval', 'verdict',
            'Claim', 'judge', 'code_digest', 'code_version', 'Results', 'environment', 'largest', 'substitutions',
-           'headline', 'verdicts', 'Clock', 'summarize', 'compare', 'side_by_side', 'style', 'save_figure', 'readme']
+           'headline', 'verdicts', 'Clock', 'summarize', 'compare', 'side_by_side', 'style', 'show', 'save_figure',
+           'readme']
 
 # %% ../nbs/50_workbook.ipynb #8850acaa
 import ast, json, platform, re, time
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .checks import check_choice
+from .checks import check_choice, check_vector, to_numpy
 from .data import FETCHED, root, sha256
 from .store import digest, write_atomically
 
@@ -314,6 +315,25 @@ def style():
     mpl.rcParams.update(wanted)
     try: yield
     finally: mpl.rcParams.update(before)
+
+def show(
+    image,             # [3, H, W] in [0, 1]
+    scores,            # [d], one per segment; or a map [H, W]
+    segments=None,     # int64 [H, W], labels 0..d-1; not needed for a map
+    ax=None,           # of matplotlib; a new one by default
+    title: str = "",
+):                     # the axes
+    "An explanation over its image: red speaks for the class, blue against it, the strongest score at full colour. Raises on scores that are not finite or not as many as segments."
+    import matplotlib.pyplot as plt
+    picture, s = np.asarray(to_numpy(image), float), np.asarray(to_numpy(scores), float)
+    if segments is not None: s = check_vector("scores", s, int(np.max(to_numpy(segments))) + 1)[to_numpy(segments)]
+    if s.shape != picture.shape[1:] or not np.isfinite(s).all(): raise ValueError(f"scores give a map of shape {s.shape}, {np.count_nonzero(~np.isfinite(s))} of it not finite; allowed: the image's {picture.shape[1:]}, finite")
+    ax = plt.subplots(figsize=(3, 3), layout="constrained")[1] if ax is None else ax
+    most = np.abs(s).max() or 1.
+    ax.imshow(picture.mean(0), cmap="gray", vmin=0, vmax=1)
+    ax.imshow(s, cmap="RdBu_r", vmin=-most, vmax=most, alpha=.55)
+    ax.set_title(title); ax.axis("off")
+    return ax
 
 def save_figure(fig, name: str) -> Path:
     "Write figures/<name>.png with nothing in it that changes from run to run."

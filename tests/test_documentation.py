@@ -1,0 +1,70 @@
+"Whatever is public is said what it is, and shown."
+import ast
+import importlib
+import inspect
+
+import nbformat
+import pytest
+
+from xai_repro.data import root
+
+NBS = root()/"nbs"
+
+
+def module_of(path) -> str | None:
+    "The module that a notebook defines."
+    first = [line for cell in nbformat.read(path, as_version=4).cells for line in cell.source.splitlines() if line.startswith("#| default_exp")]
+    return first[0].split()[-1] if first else None
+
+
+ROOMS = {module: path for path in sorted(NBS.glob("*.ipynb")) if (module := module_of(path))}
+
+
+def public(module: str) -> dict:
+    "Functions and classes that a module defines for others."
+    found = importlib.import_module(f"xai_repro.{module}")
+    return {name: getattr(found, name) for name in found.__all__ if inspect.isfunction(getattr(found, name)) or inspect.isclass(getattr(found, name))}
+
+
+@pytest.mark.parametrize("module", ROOMS)
+def test_a_module_says_what_belongs_there(module):
+    assert len(importlib.import_module(f"xai_repro.{module}").__doc__ or "") > 20
+
+
+@pytest.mark.parametrize("module", ROOMS)
+def test_every_public_name_has_a_docstring(module):
+    bare = [name for name, thing in public(module).items() if not (thing.__doc__ or "").strip() or (thing.__doc__ or "").startswith(f"{name}(")]
+    assert not bare, f"{module} does not say what these are: {bare}"
+
+
+def used_in(path) -> set[str]:
+    "Names in the cells of a notebook that define nothing of the module."
+    cells = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code" and "#| export" not in c.source and not c.source.startswith("%")]
+    trees = [ast.parse("\n".join(line for line in source.splitlines() if not line.startswith(("%", "!")))) for source in cells]
+    return {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)} | {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
+@pytest.mark.parametrize("module", ROOMS)
+def test_every_public_function_has_an_example_in_its_notebook(module):
+    shown = used_in(ROOMS[module])
+    missing = [name for name, thing in public(module).items() if inspect.isfunction(thing) and name not in shown]
+    assert not missing, f"{ROOMS[module].name} shows no example of {missing}"
+
+
+def test_no_function_is_longer_than_60_lines():
+    long = [(path.name, node.name) for path in sorted((root()/"xai_repro").glob("*.py")) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno - node.lineno >= 60]
+    assert not long
+
+
+def test_no_module_needs_one_that_needs_it():
+    needs = {}
+    for path in (root()/"xai_repro").glob("*.py"):
+        of = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom) and node.level]
+        needs[path.stem] = {part for node in of for part in ([node.module.split(".")[0]] if node.module else [alias.name for alias in node.names])}
+    def reached(start: str) -> set[str]:
+        found, waiting = set(), set(needs.get(start, ()))
+        while waiting:
+            name = waiting.pop()
+            if name not in found: found.add(name); waiting |= needs.get(name, set())
+        return found
+    assert not [name for name in needs if name in reached(name)]
