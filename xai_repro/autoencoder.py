@@ -85,7 +85,9 @@ def train(
     return training.train(network, loss_at, steps, checkpoint, **how)
 
 # %% ../nbs/08_autoencoder.ipynb #024ec693
-def weights_path() -> Path: return root()/"data"/"models"/"autoencoder.safetensors"
+def weights_path() -> Path:
+    "Where the committed weights lie."
+    return root()/"data"/"models"/"autoencoder.safetensors"
 
 @cache
 def load_autoencoder(device: str = "cpu") -> Autoencoder:

@@ -133,8 +133,13 @@ class Heatmap:
     @property
     def options(self) -> tuple[str, ...]: return tuple(signature(self.maps).parameters)[3:]
 
-def inpainted() -> Removal: return Inpaint("neural")
-def grayed() -> Removal: return MEAN_GREY
+def inpainted() -> Removal:
+    "The removal of the G rows."
+    return Inpaint("neural")
+
+def grayed() -> Removal:
+    "The removal of sliding patches and of LIME, in LIME-G."
+    return MEAN_GREY
 
 PATCHES, SEEDS = (52, 53, 54), (0, 1, 2, 3, 4)
 FAMILIES = {   # name: labels without and with an inpainter, and the rest of the row

@@ -189,7 +189,9 @@ def train_key(pictures: Pictures, **settings) -> str:
     return digest(pictures.images, pictures.labels, sorted((k, str(v)) for k, v in settings.items()), SIDE, WIDTHS, DILATIONS)[:16]
 
 # %% ../nbs/09_inpainting.ipynb #97a4a8f9
-def weights_path() -> Path: return root()/"data"/"models"/"inpainter.safetensors"
+def weights_path() -> Path:
+    "Where the committed weights lie."
+    return root()/"data"/"models"/"inpainter.safetensors"
 
 def save_inpainter(network: Inpainter, path: Path | None = None, **about):
     "Write float16 weights, and beside them (.json) what is said of their training."

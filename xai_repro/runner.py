@@ -169,10 +169,10 @@ class _Kernel(AsyncKernelManager):
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_TOP_PAD_": str(2**28)}
 
 def _for_kernels(shard: str = "") -> dict[str, str]:
-    "A kernel's environment: the project's folders, absolute because a kernel starts in another folder, and an allocator that keeps its memory, where the user does not say otherwise."
+    "A kernel's environment: the project's folders, absolute because a kernel starts in another folder, no sliders, and an allocator that keeps its memory, where the user does not say otherwise."
     named = {name: os.environ[name] for name in ("XAI_REPRO_ASSETS", "XAI_REPRO_CACHE") if os.environ.get(name)}
     allocator = {name: value for name, value in ALLOCATOR.items() if name not in os.environ}
-    return allocator | {name: str(Path(folder).resolve()) for name, folder in named.items()} | dict(XAI_REPRO_ROOT=str(root()), XAI_REPRO_SHARD=shard)
+    return allocator | {name: str(Path(folder).resolve()) for name, folder in named.items()} | dict(XAI_REPRO_ROOT=str(root()), XAI_REPRO_SHARD=shard, XAI_REPRO_STATIC="1")
 
 def describe(
     error: PapermillExecutionError,

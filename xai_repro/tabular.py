@@ -66,6 +66,9 @@ def _scaled(name, task, train, test, target) -> Table:
     if task == "classification": low[target], width[target] = 0, 1
     return Table(name, task, features, *_arrays((train - low)/width, (test - low)/width, features, target), unit=float(width[target]))
 
+def _arrays(train, test, features, target):
+    return (part[columns].to_numpy(float) for part in (train, test) for columns in (features, target))
+
 # %% ../nbs/02_tabular.ipynb #9857cc38
 TASKS = {"who": ("regression", "Life expectancy "), "heloc": ("classification", "RiskPerformance")}
 
@@ -77,9 +80,6 @@ def authors(name: str) -> Table:
     features = [c for c in train.columns if c != target]
     points = part("test20-normalized-subset", features)
     return Table(name, task, features, *_arrays(train, test, features, target), float(unscaled.max() - unscaled.min()), points[features].to_numpy(float))
-
-def _arrays(train, test, features, target):
-    return (part[columns].to_numpy(float) for part in (train, test) for columns in (features, target))
 
 # %% ../nbs/02_tabular.ipynb #26cb59ba
 HELOC_FEATURES = """ExternalRiskEstimate MSinceOldestTradeOpen MSinceMostRecentTradeOpen AverageMInFile NumSatisfactoryTrades NumTrades60Ever2DerogPubRec

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['MARGIN', 'FEWEST', 'RULE', 'UNCOUNTED', 'PROFILES', 'COLORS', 'LOOK', 'published', 'intervals', 'interval', 'verdict',
            'Claim', 'judge', 'code_digest', 'code_version', 'Results', 'environment', 'largest', 'substitutions',
-           'headline', 'verdicts', 'Clock', 'summarize', 'compare', 'side_by_side', 'style', 'show', 'save_figure',
-           'readme']
+           'headline', 'verdicts', 'Clock', 'summarize', 'compare', 'side_by_side', 'style', 'show', 'explore',
+           'save_figure', 'readme']
 
 # %% ../nbs/50_workbook.ipynb #8850acaa
-import ast, json, platform, re, time
-from collections.abc import Callable, Mapping
+import ast, json, os, platform, re, time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -334,6 +334,13 @@ def show(
     ax.imshow(s, cmap="RdBu_r", vmin=-most, vmax=most, alpha=.55)
     ax.set_title(title); ax.axis("off")
     return ax
+
+def explore(draw: Callable, **choices: Sequence):
+    "In JupyterLab a slider for each of `choices` (name -> values), below which `draw(name=value, ...)` is shown; where nobody can move one, as on a page, what the first values show."
+    from IPython import get_ipython
+    if os.environ.get("XAI_REPRO_STATIC") or type(get_ipython()).__name__ != "ZMQInteractiveShell": return draw(**{name: values[0] for name, values in choices.items()})
+    from ipywidgets import SelectionSlider, interact
+    interact(draw, **{name: SelectionSlider(options=list(values), description=name) for name, values in choices.items()})
 
 def save_figure(fig, name: str) -> Path:
     "Write figures/<name>.png with nothing in it that changes from run to run."
