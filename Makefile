@@ -36,7 +36,7 @@ readme: setup         # README.md from nbs/index.ipynb
 	$(BIN)/python -c "from xai_repro import data, workbook; (data.root()/'README.md').write_text(workbook.readme())"
 
 site: setup           # the notebooks as pages, in _site/_build/html; every link and picture is looked at, by a browser too where /usr/bin/chromium is one
-	test -x _site/.venv/bin/jupyter-book || { $(PYTHON) -m venv _site/.venv && _site/.venv/bin/python -m pip install --quiet 'jupyter-book==1.0.4.post1'; }
+	test -x _site/.venv/bin/jupyter-book || { $(PYTHON) -m venv _site/.venv && _site/.venv/bin/python -m pip install --quiet -c nbs/_constraints.txt jupyter-book; }
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[site]'
 	$(BIN)/python -c "from pathlib import Path; from xai_repro import site; site.stage(Path('_site/source'))"
 	_site/.venv/bin/jupyter-book build _site/source --path-output _site -W --keep-going --quiet
