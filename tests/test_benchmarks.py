@@ -44,6 +44,15 @@ def test_own_cost_is_what_the_project_promises(measured):
     assert (cells(measured, "captum's Lime takes at least 5").low > 0).all() and (cells(measured, "lime takes at least 10").low > 0).all()
 
 
+def test_what_an_explanation_adds_to_its_network_is_at_most_a_fiftieth(measured):
+    bare = measured.load("bare")
+    around = bare[bare.what != "network alone"]
+    assert ((around.seconds - around.inside) > 0).all() and (around.groupby(["device", "what"]).size() == measured.provenance["n_inputs"]).all()
+    found = cells(measured, "An explanation takes at most 1.02 times what the network takes of it (cpu)")
+    for what, part in around[around.device == "cpu"].groupby("what"): assert found.effect[what] == pytest.approx((part.seconds/part.inside).mean() - 1.02, abs=1e-4)
+    assert (found.high < 0).all()
+
+
 def test_passes_of_the_grid_are_counted_not_timed(measured):
     "One photograph's count again: distinct masks of five laws, ten seeds."
     grid = measured.load("grid")
