@@ -1,6 +1,7 @@
 # make setup | make run | make test | make notebooks | make outputs | make benchmarks | make readme | make site
 PYTHON ?= python3
 BIN := .venv/bin
+BROWSER ?= /usr/bin/chromium
 # real photographs and tables, where a copy lies beside the checkout; the embedded defaults need none
 export XAI_REPRO_ASSETS ?= $(wildcard $(abspath ../shared/assets))
 
@@ -35,12 +36,12 @@ benchmarks: setup     # measure this machine, idle: data/results/benchmarks and 
 readme: setup         # README.md from nbs/index.ipynb
 	$(BIN)/python -c "from xai_repro import data, workbook; (data.root()/'README.md').write_text(workbook.readme())"
 
-site: setup           # the notebooks as pages, in _site/_build/html; every link and picture is looked at, by a browser too where /usr/bin/chromium is one
+site: setup           # the notebooks as pages, in _site/_build/html; every link and picture is looked at, by a browser too where $(BROWSER) is one
 	test -x _site/.venv/bin/jupyter-book || { $(PYTHON) -m venv _site/.venv && _site/.venv/bin/python -m pip install --quiet -c nbs/_constraints.txt jupyter-book; }
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[site]'
 	$(BIN)/python -c "from pathlib import Path; from xai_repro import site; site.stage(Path('_site/source'))"
 	_site/.venv/bin/jupyter-book build _site/source --path-output _site -W --keep-going --quiet
-	$(BIN)/python -c "from pathlib import Path; from xai_repro import site; site.check(Path('_site/_build/html'))"
+	$(BIN)/python -c "from pathlib import Path; from xai_repro import site; site.check(Path('_site/_build/html'), '$(BROWSER)')"
 
 clean:
 	rm -rf _site data/cache data/runs data/results/*/smoke .pytest_cache .hypothesis

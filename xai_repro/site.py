@@ -135,7 +135,7 @@ def seen(
             name, tab = str(page.relative_to(folder)), context.new_page()
             def note(what, where): rows.append(dict(page=name, what=what, where=where))
             tab.on("response", lambda r: note(f"status {r.status}", r.url.removeprefix(address)) if r.status >= 400 else None)
-            tab.goto(f"{address}/{name}", wait_until="load")
+            tab.goto(f"{address}/{name}", wait_until="load", timeout=120_000)
             for source in tab.evaluate("[...document.images].filter(i => i.loading != 'lazy' && !i.naturalWidth && i.src.startsWith(location.origin)).map(i => i.src)"): note("picture without pixels", source.removeprefix(address))
             if tab.evaluate("document.body.innerText.trim().length") < 200 and "genindex" not in name and "search" not in name: note("hardly any text", name)
             if pictures and name in pictures: tab.screenshot(path=str(pictures[name]), full_page=True)
