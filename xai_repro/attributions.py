@@ -39,9 +39,9 @@ def of_image(
     classifier: Classifier,
     image: torch.Tensor,       # [3, H, W] in [0, 1]
     segments: torch.Tensor,    # int64 [H, W], labels 0..d-1
-    baseline: float | tuple[float, float, float] = 127/255,   # grey level or colour of the empty image; by default what EfficientNet-Lite's normalisation makes 0
+    baseline: float | tuple[float, float, float] = 127/255,   # grey level or colour, in [0, 1], of the empty image; by default what EfficientNet-Lite's normalisation makes 0
 ) -> Differentiable:
-    "An image for gradient methods: a segment's score is the mean over its pixels and channels."
+    "An image for gradient methods: a segment's score is the mean over its pixels and channels. Raises a TypeError or ValueError for another image or segments."
     image = check_images("image", image, 3).to(classifier.device)
     flat = check_segments("segments", segments, image.shape[1:]).flatten()
     area = torch.bincount(flat)
@@ -49,7 +49,7 @@ def of_image(
     return Differentiable(classifier.logits, image, torch.tensor(baseline, dtype=image.dtype, device=image.device).view(-1, 1, 1).expand_as(image), pool, (0., 1.), classifier.network)
 
 def of_text(classifier: TextClassifier, written: str, longest: int = 128) -> Differentiable:
-    "A text for gradient methods, as word embeddings [L, h]; the baseline is the padding token's, a token's score the sum over its dimensions."
+    "A text for gradient methods, as word embeddings [L, h] of its first `longest` tokens; the baseline is the padding token's, a token's score the sum over its dimensions. Raises a ValueError for an empty text."
     ids = classifier.encode(written, longest)
     x, empty = classifier.word_embeddings(ids), classifier.word_embeddings(np.zeros(1, int))
     def logits(rows): return classifier.logits(rows, torch.ones(rows.shape[:2], dtype=torch.long, device=rows.device))
@@ -258,7 +258,7 @@ def select_top(
     share: float = 0.25,    # of the features
     by: str = "signed",     # the largest scores (soft stability), or the largest in "absolute" value
 ) -> np.ndarray:            # bool [d]
-    "The mask of the ⌊share · d⌋ features of largest score; ties go to the lower index. Raises where that is none."
+    "The mask of the ⌊share · d⌋ features of largest score (soft stability, 5); ties go to the lower index. Raises a ValueError where these are none, or more than all."
     s = check_vector("scores", scores)
     k = int(np.floor(check_real("share", share)*len(s) + 1e-9))
     if not 1 <= k <= len(s): raise ValueError(f"share is {share!r} of {len(s)} features; allowed: between 1 of them and all")

@@ -46,12 +46,12 @@ def _small(images: torch.Tensor) -> torch.Tensor: return F.interpolate(images, (
 
 @torch.no_grad()
 def embed(network: Autoencoder, images: torch.Tensor) -> torch.Tensor:
-    "The codes float32 [B, 512] of images [B, 3, H, W] in [0, 1]."
+    "The codes float32 [B, 512] of images [B, 3, H, W] in [0, 1], whose distances are ALIME's (GLIME A.6). Raises a TypeError or ValueError for other images."
     return network.code(_small(check_images("images", images))).flatten(1)
 
 @torch.no_grad()
 def reconstruct(network: Autoencoder, images: torch.Tensor) -> torch.Tensor:
-    "What the code tells of images [B, 3, H, W]: [B, 3, 64, 64] in [0, 1]."
+    "What the code tells of images [B, 3, H, W]: [B, 3, 64, 64] in [0, 1]. Raises as `embed`."
     return network(_small(check_images("images", images))).clamp(0, 1)
 
 # %% ../nbs/08_autoencoder.ipynb #a1248005

@@ -37,7 +37,7 @@ def sizes(n: int) -> np.ndarray:
 
 # %% ../nbs/41_boolean.ipynb #7cd6a590
 def on_each_bit(h: np.ndarray, matrix) -> np.ndarray:
-    "The n-fold Kronecker power of a 2×2 matrix times h [2**n]."
+    "The n-fold Kronecker power of a 2×2 matrix times h [2**n]: float64 [2**n]."
     matrix, n = np.asarray(matrix, float), len(h).bit_length() - 1
     for i in range(n): h = np.einsum("ab,xby->xay", matrix, h.reshape(-1, 2, 2**i)).reshape(-1)
     return h
@@ -48,11 +48,11 @@ PARITY, INCLUSION = [[1, 1], [1, -1]], [[1, 0], [1, 1]]     # rows: the bit of t
 
 # %% ../nbs/41_boolean.ipynb #5a2813b0
 def fourier(h) -> np.ndarray:
-    "Fourier coefficients ĥ(S) of a table h [2**n]: float64 [2**n] (soft stability, A.1)."
+    "Fourier coefficients ĥ(S) of a table h [2**n]: float64 [2**n] (soft stability, A.1). Raises a ValueError where h is no table (`check_table`)."
     return on_each_bit(check_table("h", h), np.array(PARITY)/2)
 
 def from_fourier(coefficients) -> np.ndarray:
-    "The table Σ_S ĥ(S) χ_S: float64 [2**n]."
+    "The table Σ_S ĥ(S) χ_S of Fourier coefficients [2**n]: float64 [2**n] (soft stability, A.1). Raises as `fourier`."
     return on_each_bit(check_table("coefficients", coefficients), PARITY)
 
 def _biased(p: float) -> np.ndarray:
@@ -60,40 +60,40 @@ def _biased(p: float) -> np.ndarray:
     return np.array([[1, p], [1, p - 1]])/[1, np.sqrt(p - p*p)]
 
 def biased(h, p: float) -> np.ndarray:
-    "Coefficients of h in the p-biased basis (soft stability, Definition A.5): float64 [2**n]; p = 1/2 is `fourier`."
+    "Coefficients of a table h [2**n] in the p-biased basis (soft stability, Definition A.5): float64 [2**n]; p = 1/2 is `fourier`. Raises as that does, and for p outside (0, 1)."
     return on_each_bit(check_table("h", h), _inverse(_biased(p)))
 
 def from_biased(coefficients, p: float) -> np.ndarray:
-    "The table of p-biased coefficients: float64 [2**n]."
+    "The table of p-biased coefficients [2**n]: float64 [2**n]. Raises as `biased`."
     return on_each_bit(check_table("coefficients", coefficients), _biased(p))
 
 def monotone(h) -> np.ndarray:
-    "Monotone coefficients h̃(S) = h(S) - Σ_{T ⊊ S} h̃(T) (soft stability, Definition 4.4, Lemma B.1): float64 [2**n]."
+    "Monotone coefficients of a table h [2**n], h̃(S) = h(S) - Σ_{T ⊊ S} h̃(T) (soft stability, Definition 4.4, Lemma B.1): float64 [2**n]. Raises as `fourier`."
     return on_each_bit(check_table("h", h), _inverse(INCLUSION))
 
 def from_monotone(coefficients) -> np.ndarray:
-    "The table Σ_{S ⊆ a} h̃(S): float64 [2**n]."
+    "The table Σ_{S ⊆ a} h̃(S) of monotone coefficients [2**n]: float64 [2**n]. Raises as `fourier`."
     return on_each_bit(check_table("coefficients", coefficients), INCLUSION)
 
 def mass(coefficients, power: float = 1) -> np.ndarray:
-    "Σ |c(S)|^power over the sets of each size: float64 [n + 1] (soft stability, C.4: power 1)."
+    "Σ |c(S)|^power over the sets of each size, of coefficients [2**n]: float64 [n + 1] (soft stability, C.4: power 1). Raises as `fourier`."
     c = check_table("coefficients", coefficients)
     return np.bincount(sizes(len(c).bit_length() - 1), np.abs(c)**power)
 
 # %% ../nbs/41_boolean.ipynb #be693ccb
 def random_mask(h, lam: float) -> np.ndarray:
-    "The table of M_λ h(a) = E h(a ⊙ z), z ~ Bernoulli(λ)^n: each feature is kept with probability λ (soft stability, Definition 4.1), exactly."
+    "The table of M_λ h(a) = E h(a ⊙ z), z ~ Bernoulli(λ)^n: each feature is kept with probability λ (soft stability, Definition 4.1), exactly: float64 [2**n]. Raises as `fourier`, and for λ outside (0, 1]."
     lam = check_share("lam", lam)
     return on_each_bit(check_table("h", h), [[1, 0], [1 - lam, lam]])
 
 def random_flip(h, lam: float) -> np.ndarray:
-    "The table of T_λ h(a) = E h(a xor z), z ~ Bernoulli((1 - λ)/2)^n: the noise operator (soft stability, C.4), exactly."
+    "The table of T_λ h(a) = E h(a xor z), z ~ Bernoulli((1 - λ)/2)^n: the noise operator (soft stability, C.4), exactly: float64 [2**n]. Raises as `random_mask`."
     q = (1 - check_share("lam", lam))/2
     return on_each_bit(check_table("h", h), [[1 - q, q], [q, 1 - q]])
 
 # %% ../nbs/41_boolean.ipynb #0fed1d99
 def restricted(h, alpha) -> np.ndarray:
-    "h as a function of the features that `alpha` lacks, those it has being present: float64 [2**m]."
+    "h [2**n] as a function of the m features that `alpha` bool [n] lacks, those it has being present: float64 [2**m]. Raises as `fourier`, and a TypeError or ValueError for another alpha."
     h = check_table("h", h)
     alpha = check_mask("alpha", alpha, len(h).bit_length() - 1)
     masks = np.tile(alpha, (2**int((~alpha).sum()), 1))
@@ -101,14 +101,14 @@ def restricted(h, alpha) -> np.ndarray:
     return h[masks @ (1 << np.arange(len(alpha)))]
 
 def stability_rate(h, alpha, radius: int) -> float:
-    "τ_r of a table: the share of masks of Δ_r(alpha) at which h differs from h(alpha) by at most 1/2 (soft stability, Definitions 2.3 and B.3)."
+    "τ_r of a table [2**n], alpha bool [n]: the share of masks of Δ_r(alpha) at which h differs from h(alpha) by at most 1/2 (soft stability, Definitions 2.3 and B.3). Raises as `restricted`, and a ValueError for a radius outside 0..m."
     g = restricted(h, alpha)
     added = sizes(len(g).bit_length() - 1) if len(g) > 1 else np.zeros(1, int)
     check_count("radius", radius, 0, int(added.max()))
     return float((np.abs(g - g[0]) <= .5 + 1e-12)[added <= radius].mean())
 
 def inclusion(m: int, radius: int) -> np.ndarray:
-    "Probability that a mask drawn from Δ_r contains k given features among the m absent ones, k = 0..m: float64 [m + 1]."
+    "Probability that a mask drawn from Δ_r contains k given features among the m absent ones, k = 0..m: float64 [m + 1] (soft stability, Lemma B.5)."
     j, k = np.arange(radius + 1), np.arange(m + 1)[:, None]
     return np.where(j >= k, comb(m - k, np.maximum(j - k, 0)), 0).sum(1)/comb(m, j).sum()
 
@@ -130,7 +130,7 @@ def soft_bound(
     simplified: bool = False,  # Lemma B.5 instead of B.4
     printed: bool = False,     # over sets disjoint from alpha, as printed
 ) -> float:
-    "An upper bound of 1 - τ_r by monotone coefficients (soft stability, Lemmas B.4 and B.5)."
+    "An upper bound of 1 - τ_r by monotone coefficients (soft stability, Lemmas B.4 and B.5). Raises as `restricted`, and a ValueError for a radius outside 0..m, m at least 1."
     c = _free(h, check_mask("alpha", alpha), printed)
     if len(c) == 1: return 0.
     m = len(c).bit_length() - 1
@@ -140,7 +140,7 @@ def soft_bound(
     return float(2*np.abs(change[added <= radius]).mean())
 
 def hard_radius(h, alpha, printed: bool = False) -> int:
-    "r* of Lemma B.6: the largest radius at which no set of at most so many added features moves h by more than 1/2 according to the monotone coefficients."
+    "r* of soft stability's Lemma B.6, for h [2**n] and alpha bool [n]: the largest radius at which no set of at most so many added features moves h by more than 1/2 according to the monotone coefficients. Raises as `restricted`."
     c = _free(h, check_mask("alpha", alpha), printed)
     if len(c) == 1: return 0
     change = np.abs(from_monotone(np.concatenate([[0.], c[1:]])))
@@ -148,7 +148,7 @@ def hard_radius(h, alpha, printed: bool = False) -> int:
     return sum(w <= .5 + 1e-12 for w in accumulate(worst, max)) - 1
 
 def smoothed_bound(h, alpha, radius: int, lam: float = 1.0, printed: bool = False) -> float:
-    "An upper bound of 1 - τ_r(M_λ h) (soft stability, Corollary B.8): 2 Σ λ^|T| |h̃(T)| P(T∖alpha is added), over the sets T that are not within alpha (as printed: those disjoint from it)."
+    "An upper bound of 1 - τ_r(M_λ h) (soft stability, Corollary B.8) for h [2**n] and alpha bool [n]: 2 Σ λ^|T| |h̃(T)| P(T∖alpha is added), over the sets T that are not within alpha (as printed: those disjoint from it). Raises as `stability_rate`, and for λ outside (0, 1]."
     c, alpha, lam = monotone(h), check_mask("alpha", alpha), check_share("lam", lam)
     masks = all_masks(len(alpha))
     new, m = (masks & ~alpha).sum(1), int((~alpha).sum())
@@ -169,7 +169,7 @@ class Problem:
     def n(self) -> int: return len(self.h).bit_length() - 1
 
 def random_problem(n: int, seed: int) -> Problem:
-    "A random table, dense or a rounded one, with λ >= p, an attribution and a radius."
+    "A random table, dense or a rounded one, with λ >= p, an attribution and a radius. Raises a ValueError for n outside 1..12."
     generator = np.random.default_rng([n, seed])
     h, p = generator.random(2**check_count("n", n, 1, 12)), generator.uniform(.05, .95)
     alpha = generator.random(n) < generator.random()
@@ -200,7 +200,7 @@ def _pairs(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.broadcast_to(size[:, None], inside.shape), np.where(inside, size - size[:, None], 0), inside
 
 def masking_matrix(n: int, lam: float) -> np.ndarray:
-    "(M_λ)_{T,S} = λ^|T| (1-λ)^|S∖T| for T ⊆ S, else 0: float64 [2**n, 2**n], on Fourier coefficients (soft stability, Equation 1)."
+    "(M_λ)_{T,S} = λ^|T| (1-λ)^|S∖T| for T ⊆ S, else 0: float64 [2**n, 2**n], on Fourier coefficients (soft stability, Equation 1). Raises a ValueError for λ outside (0, 1]."
     t, rest, inside = _pairs(n)
     return np.where(inside, check_share("lam", lam)**t*(1 - lam)**rest, 0)
 
@@ -261,6 +261,6 @@ def _recursive(h) -> np.ndarray:
     return c
 
 def check_statements(problems: list[Problem], tolerance: float = 1e-10) -> pd.DataFrame:
-    "Every statement on every problem: how many of them hold, and the largest violation."
+    "Every statement on every problem: columns place, says, kind, printed, problems, holds (how many of them, up to `tolerance`) and violation (the largest)."
     found = [(s, np.array([s.violation(q) for q in problems])) for s in STATEMENTS]
     return pd.DataFrame([dict(place=s.place, says=s.says, kind=s.kind, printed=s.printed, problems=len(v), holds=int((v <= tolerance).sum()), violation=v.max()) for s, v in found])

@@ -24,7 +24,7 @@ def to_captum(
     segments,             # int64 [H, W], labels 0..d-1: captum's feature_mask
     channels: int = 3,
 ) -> torch.Tensor:        # float32 [1, channels, H, W]
-    "Scores as captum's attribution of one image."
+    "Scores as captum's attribution of one image. Raises a TypeError or ValueError for segments with gaps and scores that are not as many."
     flat = check_segments("segments", segments, tuple(np.shape(segments)))
     s = torch.as_tensor(check_vector("scores", scores, int(flat.max()) + 1), dtype=torch.float32)
     return s[flat].expand(1, channels, -1, -1).clone()
@@ -33,7 +33,7 @@ def from_captum(
     attribution,          # [1, C, H, W] or [C, H, W]
     segments,             # int64 [H, W]
 ) -> np.ndarray:          # float64 [d]
-    "The mean over the pixels and channels of each segment."
+    "The mean over the pixels and channels of each segment. Raises a TypeError or ValueError for segments with gaps and an attribution of another shape, or not finite."
     a = np.asarray(to_numpy(attribution), np.float64)
     flat = to_numpy(check_segments("segments", segments, tuple(np.shape(segments)))).ravel()
     a = a[0] if a.ndim == 4 and len(a) == 1 else a
@@ -48,7 +48,7 @@ def as_metric(
     divide: Callable = lambda image: features.grid(image, 16),   # image [3, H, W] -> segments int64 [H, W]
     removal: Removal = Constant(),               # what an absent segment shows; black by default
 ) -> Callable:                                   # (model, x_batch, y_batch, a_batch, device="cpu", **ignored) -> list of floats
-    "A judge as Quantus calls a metric: `model` is a network whose output are logits [B, K] of images `x_batch` [B, 3, H, W] in [0, 1], `y_batch` [B] the classes, `a_batch` [B, 1 or 3, H, W] the attributions. A judge that says nothing of a constant attribution gives 0."
+    "A judge as Quantus calls a metric: `model` is a network whose output are logits [B, K] of images `x_batch` [B, 3, H, W] in [0, 1], `y_batch` [B] the classes, `a_batch` [B, 1 or 3, H, W] the attributions. A judge that says nothing of a constant attribution gives 0. Raises a ValueError for another judge; so does the metric for batches of different lengths and for other images or attributions."
     check_choice("judge", judge, ONE)
     def metric(model: nn.Module, x_batch, y_batch, a_batch, device: str = "cpu", **ignored) -> list[float]:
         images, classes = check_images("x_batch", torch.as_tensor(np.asarray(to_numpy(x_batch), np.float32))), np.asarray(to_numpy(y_batch))

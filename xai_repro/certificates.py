@@ -24,26 +24,26 @@ from .neighborhoods import all_masks, by_size, log_binomial
 
 # %% ../nbs/40_certificates.ipynb #006130e4
 def predictions(value: Callable, masks: np.ndarray) -> np.ndarray:
-    "The predicted class of each mask, int [n]; ties go to the lowest index. Raises where scores are NaN or of one class only."
+    "The predicted class of each of `masks` bool [n, d], int [n]; ties go to the lowest index. Raises where scores are NaN or of one class only."
     scores = to_numpy(value(masks))
     if scores.ndim != 2 or len(scores) != len(masks) or scores.shape[1] < 2: raise ValueError(f"value returned shape {scores.shape}; allowed: ({len(masks)}, K) with K >= 2 classes to choose from")
     if np.isnan(scores).any(): raise ValueError(f"value returned {np.count_nonzero(np.isnan(scores))} scores that are NaN; allowed: numbers")
     return scores.argmax(1)
 
 def check_alpha(value: Callable, alpha) -> np.ndarray:
-    "`alpha` as bool [d] with d = value.n_features."
+    "`alpha` as bool [d] with d = value.n_features, else a TypeError or ValueError."
     if not hasattr(value, "n_features"): raise TypeError(f"value is {value!r}, which has no n_features; allowed: a callable masks [n, d] -> scores [n, K] with n_features = d")
     return check_mask("alpha", alpha, value.n_features)
 
 def check_radius(radius, alpha: np.ndarray) -> int:
-    "`radius` as an int in [0, m], m the number of features that `alpha` lacks."
+    "`radius` as an int in [0, m], m the number of features that `alpha` bool [d] lacks, else a ValueError."
     m = int((~alpha).sum())
     try: return check_count("radius", radius, 0, m)
     except ValueError as error: raise ValueError(f"{error}, the number of features that alpha lacks") from None
 
 # %% ../nbs/40_certificates.ipynb #4548eec4
 def size_law(m: int, radius: int) -> np.ndarray:
-    "Probability of adding j = 0..m of m features when uniform over at most `radius`: float64 [m + 1]."
+    "Probability of adding j = 0..m of m features when uniform over at most `radius`: float64 [m + 1] (soft stability, 3.2)."
     law = np.where(np.arange(m + 1) <= radius, log_binomial(m), -np.inf)
     return np.exp(law - logsumexp(law))
 
@@ -67,7 +67,7 @@ def sample_additive(
 
 # %% ../nbs/40_certificates.ipynb #6b4de169
 def hoeffding_size(eps: float = 0.1, delta: float = 0.1) -> int:
-    "Theorem 3.1's N: the smallest whole number of at least ln(2/δ)/(2ε²)."
+    "The N of soft stability's Theorem 3.1: the smallest whole number of at least ln(2/δ)/(2ε²). Raises a ValueError for eps or delta outside (0, 1)."
     return int(np.ceil(np.log(2/check_open("delta", delta))/(2*check_open("eps", eps)**2)))
 
 @cache
@@ -84,27 +84,27 @@ def exact_error(n: int, eps: float) -> float:
 
 @cache
 def exact_size(eps: float = 0.1, delta: float = 0.1) -> int:
-    "The number of draws whose `exact_error` is at most δ; never above `hoeffding_size`."
+    "The number of draws whose `exact_error` is at most δ; never above `hoeffding_size`. Raises as that does."
     most = hoeffding_size(eps, delta)
     start = int(.9*(norm.isf(delta/2)/(2*eps))**2)      # by the central limit theorem; smaller ones do not do
     return next((n for n in range(max(1, start), most) if exact_error(n, eps) <= delta), most)
 
 # %% ../nbs/40_certificates.ipynb #7b89e02f
 def hoeffding(successes, n, delta: float) -> tuple[np.ndarray, np.ndarray]:
-    "share ± sqrt(ln(2/δ)/(2n)), within [0, 1]."
+    "share ± sqrt(ln(2/δ)/(2n)), within [0, 1] (soft stability, Theorem 3.1): the low and the high end, each of the shape of `successes` and `n` together. Raises a ValueError for delta outside (0, 1)."
     s, n = np.asarray(successes, float), np.asarray(n, float)
     half = np.sqrt(np.log(2/check_open("delta", delta))/(2*n))
     return np.clip(s/n - half, 0, 1), np.clip(s/n + half, 0, 1)
 
 def clopper_pearson(successes, n, delta: float) -> tuple[np.ndarray, np.ndarray]:
-    "The exact binomial interval."
+    "The exact binomial interval (Clopper and Pearson 1934). Shapes and errors as for `hoeffding`."
     s, n = np.asarray(successes, float), np.asarray(n, float)
     tail = check_open("delta", delta)/2
     low = np.where(s > 0, beta.ppf(tail, np.maximum(s, 1e-9), n - s + 1), 0.)
     return low, np.where(s < n, beta.ppf(1 - tail, s + 1, np.maximum(n - s, 1e-9)), 1.)
 
 def anytime(successes, n, delta: float) -> tuple[np.ndarray, np.ndarray]:
-    "The interval that holds at every n at once (Beta(½, ½) mixture martingale, Ville's inequality)."
+    "The interval that holds at every n at once (Beta(½, ½) mixture martingale, Ville's inequality). Shapes and errors as for `hoeffding`."
     s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
     allowed = betaln(s + .5, n - s + .5) - betaln(.5, .5) + np.log(check_open("delta", delta))
     def edge(refuted, kept):
@@ -131,7 +131,7 @@ def stopping_time(
     delta: float = 0.1,
     batch: int = 1,        # draws between looks
 ) -> np.ndarray:           # int, [] or [k]
-    "Draws used by sequential stopping. Needs as many as the cap of `sequential_plan`."
+    "Draws used by sequential stopping. Raises a ValueError for fewer draws than the cap of `sequential_plan`, and for eps or delta outside (0, 1)."
     cap, spent = sequential_plan(check_open("eps", eps), check_open("delta", delta))
     if np.shape(same)[-1] < cap: raise ValueError(f"same has {np.shape(same)[-1]} draws; allowed: at least {cap}, the cap for eps={eps:g}, delta={delta:g}")
     n = np.arange(1, cap + 1)
@@ -190,7 +190,7 @@ def _sequential(keeps: Callable, masks: np.ndarray, eps: float, delta: float, ba
     return cap, s, s/cap - eps, s/cap + eps
 
 def exact_stability(value: Callable, alpha, radius: int, most: int = 2**20) -> float:
-    "τ_r(alpha) by enumerating Δ_r(alpha). Raises where it has more than `most` masks."
+    "τ_r(alpha), alpha bool [d], by enumerating Δ_r(alpha) (soft stability, Definition 2.3). Raises a ValueError where it has more than `most` masks, and as `soft_stability`."
     alpha = check_alpha(value, alpha)
     radius, m = check_radius(radius, alpha), int((~alpha).sum())
     if (count := int(comb(m, np.arange(radius + 1)).sum())) > most: raise ValueError(f"radius is {radius}: Δ_r(alpha) has {count:,} masks; allowed: at most {most:,} (use soft_stability)")
@@ -264,18 +264,18 @@ def stability_curve(
 
 # %% ../nbs/40_certificates.ipynb #1db40d22
 def bernoulli_masks(d: int, lam: float, n: int, seed: int = 0) -> np.ndarray:
-    "n independent masks whose bits are kept with probability λ: bool [n, d]."
+    "n independent masks whose bits are kept with probability λ: bool [n, d]. Raises a ValueError for λ outside (0, 1]."
     return np.random.default_rng(check_count("seed", seed, 0)).random((check_count("n_samples", n), d)) < check_share("lam", lam)
 
 def quantised_masks(d: int, lam: float, quant: int = 64, seed: int = 0) -> np.ndarray:
-    "The `quant` masks of MuS, each bit kept in exactly λ quant of them: bool [quant, d]. Raises unless λ quant is a whole number."
+    "The `quant` masks of MuS (Xue et al. 2023), each bit kept in exactly λ quant of them: bool [quant, d]. Raises unless λ quant is a whole number."
     quant, lam = check_count("quant", quant), check_share("lam", lam)
     if abs(lam*quant - round(lam*quant)) > 1e-9: raise ValueError(f"lam is {lam!r} and quant {quant}; allowed: a lam that is a multiple of 1/quant")
     v = np.random.default_rng(check_count("seed", seed, 0)).integers(quant, size=d)
     return (v + np.arange(quant)[:, None]) % quant < round(lam*quant)
 
 class Smoothed:
-    "The mean of a value function over masks that remove features: M_λ as a value function itself."
+    "The mean of a value function over masks `keep` bool [n, d] that remove features: M_λ as a value function itself (soft stability, Definition 4.1). Raises a TypeError or ValueError for other masks."
     def __init__(self, value: Callable, keep: np.ndarray, votes: bool = False):
         self.value, self.keep, self.votes = value, check_masks("keep", keep, value.n_features), votes
         self.n_features = value.n_features
@@ -303,7 +303,7 @@ def smoothed(
     votes: bool = False,      # average one-hot predictions, as the released code, instead of scores
     seed: int = 0,
 ) -> Smoothed:
-    "M_λ of a value function by `n_samples` Bernoulli masks (soft stability, Definition 4.1)."
+    "M_λ of a value function by `n_samples` Bernoulli masks (soft stability, Definition 4.1). Raises a ValueError for lam outside (0, 1]."
     keep = bernoulli_masks(value.n_features, lam, n_samples if lam < 1 else 1, seed)
     return Smoothed(value, keep, votes)
 
@@ -327,7 +327,7 @@ def hard_stability(
     n_samples: int = 64,        # "bernoulli": masks drawn
     delta: float = 0.1,         # "bernoulli": the radius is wrong with at most this probability
 ) -> HardCertificate:
-    "The certified radius of Theorem C.1. Raises on scores outside [0, 1] and on lam outside (0, 1]."
+    "The certified radius of soft stability's Theorem C.1. Raises on scores outside [0, 1] and on lam outside (0, 1]."
     alpha, lam = check_alpha(value, alpha), check_share("lam", lam)
     exact = check_choice("masking", masking, ["quantised", "bernoulli"]) == "quantised"
     keep = quantised_masks(len(alpha), lam, quant, seed) if exact else bernoulli_masks(len(alpha), lam, n_samples, seed)

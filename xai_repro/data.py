@@ -24,7 +24,7 @@ from .checks import check_choice, check_count
 
 # %% ../nbs/00_data.ipynb #a76411d7
 def root() -> Path:
-    "The project's folder: `XAI_REPRO_ROOT`, else the nearest folder with a settings.ini above the working directory or the package."
+    "The project's folder: `XAI_REPRO_ROOT`, else the nearest folder with a settings.ini above the working directory or the package. Raises a FileNotFoundError where there is none."
     if named := os.environ.get("XAI_REPRO_ROOT"): return Path(named).resolve()
     for start in (Path.cwd(), Path(__file__).resolve().parent if "__file__" in globals() else Path.cwd()):
         for folder in (start, *start.parents):
@@ -109,7 +109,7 @@ def available(name: str) -> bool:
 
 # %% ../nbs/00_data.ipynb #a9aefe83
 def status() -> pd.DataFrame:
-    "The manifest as a table: what is found, and where."
+    "The manifest as a table: columns name, kind, found, where, licence, what."
     def row(e):
         at = next((p for p in places(e) if p.exists()), None)
         return dict(name=e.name, kind=e.kind, found=at is not None, where=str(at) if at else ("can be fetched" if e.url else "see source"),
@@ -121,7 +121,7 @@ def dataset(
     source: str,           # a manifest entry, a folder, a csv / parquet / txt file, or "hub:<id>"
     split: str = "train",  # the split's name; files and folders have "train" only
 ):                         # datasets.Dataset
-    "Open `source` with the `datasets` library."
+    "Open `source` with the `datasets` library. Raises a FileNotFoundError where there is no such source, a ValueError for a file of another ending."
     import datasets
     if source.startswith("hub:"): return datasets.load_dataset(source.removeprefix("hub:"), split=split)
     path = fetch(source) if source in entries() else Path(source)
@@ -135,9 +135,9 @@ def dataset(
 def load_image(
     path: str | Path | io.BytesIO,   # an image file
     size: int = 224,           # side of the square crop, pixels
-    resize: int | None = None, # the short side is shrunk to this first; by default 8/7 of `size` (256 for 224)
+    resize: int | None = None, # the short side is shrunk to this first, pixels; by default 8/7 of `size` (256 for 224)
 ) -> torch.Tensor:             # float32 [3, size, size] in [0, 1]
-    "Open an image as RGB, shrink its short side, crop the centre."
+    "Open an image as RGB, shrink its short side (or enlarge it to `size` where it is below that), crop the centre. Raises a ValueError for a size below 1."
     check_count("size", size, 1)
     image = Image.open(path).convert("RGB")
     short, resize = min(image.size), resize or round(size*8/7)
@@ -147,7 +147,7 @@ def load_image(
 
 # %% ../nbs/00_data.ipynb #7181643f
 def photographs(size: int = 224) -> dict[str, torch.Tensor]:
-    "The embedded photographs (scikit-image's and scikit-learn's), each `[3, size, size]`, by their short name."
+    "The embedded photographs (scikit-image's and scikit-learn's), each `[3, size, size]` in [0, 1], `size` in pixels, by their short name."
     return {name.removeprefix("photo/"): load_image(fetch(name), size) for name in entries() if name.startswith("photo/")}
 
 # %% ../nbs/00_data.ipynb #7f96f342
@@ -181,7 +181,7 @@ def draw(
 def _held_out(folder: Path) -> pd.DataFrame: return pd.read_parquet(folder/"validation.parquet", columns=["image", "label"])
 
 def labels_of(source: str) -> pd.DataFrame:
-    "The photographs of an asset as `draw` takes them: those of its labels.csv, or the rows of its validation.parquet."
+    "The photographs of an asset as `draw` takes them: those of its labels.csv, or the rows of its validation.parquet. Raises a ValueError where it has neither."
     folder = fetch(source)
     if (folder/"labels.csv").exists(): return pd.read_csv(folder/"labels.csv")
     if not (folder/"validation.parquet").exists(): raise ValueError(f"source is {source!r}, which has neither labels.csv nor validation.parquet; allowed: a folder of labelled photographs")
@@ -195,18 +195,18 @@ def open_image(source: str, file: str, size: int = 224) -> torch.Tensor:
 
 def draw_images(
     source: str,       # "embedded", or an asset of labelled photographs such as "imagenet_val"
-    n: int,
+    n: int,            # images
     seed: int = 2022,
-    size: int = 224,
-) -> dict[str, torch.Tensor]:  # image id -> [3, size, size]
-    "Draw `n` images: the first `n` embedded photographs, or `draw` from an asset's labels."
+    size: int = 224,   # side, pixels
+) -> dict[str, torch.Tensor]:  # image id -> [3, size, size] in [0, 1]
+    "Draw `n` images: the first `n` embedded photographs, or `draw` from an asset's labels. Raises a ValueError where there are fewer."
     if source == "embedded":
         photos = photographs(size)
         return dict(list(photos.items())[:check_count("n", n, 1, len(photos))])
     return {Path(f).stem: open_image(source, f, size) for f in draw(labels_of(source), n, seed).file}
 
 def draw_labels(source: str, n: int, seed: int = 2022) -> dict[str, int | None]:
-    "The true class of each image of `draw_images`; None for the embedded photographs, which have none."
+    "The true class of each image of `draw_images`; None for the embedded photographs, which have none. Arguments and errors as for `draw_images`."
     if source == "embedded": return dict.fromkeys(draw_images(source, n, seed, 8))
     drawn = draw(labels_of(source), n, seed)
     return {Path(f).stem: int(c) for f, c in zip(drawn.file, drawn.class_index)}

@@ -45,9 +45,9 @@ def captum_attribute(
     X,                      # points [n, p]; their dtype is f's
     n_samples: int = 1000,
     seed: int = 0,
-    sigma: float = 0.1,     # SmoothGrad
+    sigma: float = 0.1,     # SmoothGrad: standard deviation, in the input's own units
 ) -> np.ndarray:            # float64 [n, p]
-    "captum's attributions, as LFA called it (A.4). Slow for LIME and KernelSHAP: about half a second a point."
+    "captum's attributions, as LFA called it (A.4). Slow for LIME and KernelSHAP: about half a second a point. Raises a ValueError for another method and for points that are not finite [n, p]."
     explain = EXISTING[check_choice("method", method, EXISTING)]
     X = check_points("X", X, ndim=2)
     with torch.random.fork_rng(devices=[]):
@@ -57,7 +57,7 @@ def captum_attribute(
 
 # %% ../nbs/24_existing.ipynb #482d9b18
 def captum_once(store: Store, method: str, network: torch.nn.Module, X, n_samples: int = 1000, seed: int = 0, **options) -> np.ndarray:
-    "`captum_attribute` of a network with its own parameters, kept in `store`."
+    "`captum_attribute` of a network with its own parameters at points X [n, p], kept in `store`: float64 [n, p]."
     key = digest("captum", version("captum"), method, repr(network), list(network.parameters()), X, n_samples, seed, sorted(options.items()))
     return store.get(key, lambda: dict(attributions=captum_attribute(method, network, X, n_samples, seed, **options)))["attributions"]
 

@@ -33,7 +33,7 @@ def perturbation_test(
     noise: str = "binary",             # "binary": set to the baseline; "gauss": add N(0, sigma²)
     ks: Sequence[int] | None = None,   # numbers of features to perturb; 1..p by default
     n_draws: int = 100,                # of Gaussian noise
-    sigma: float = 0.1,
+    sigma: float = 0.1,                # of the noise, in the input's own units
     seed: int = 0,
     baseline: float = 0.0,
 ) -> np.ndarray:                       # float64 [m, len(ks)], mean |f(perturbed) - f(x)| over draws
@@ -91,7 +91,7 @@ def region_areas(
     segments,      # int64 [H, W], labels 0..d-1
     image=None,    # [3, H, W]: only pixels that are not black count, as in LiMA's released code
 ) -> np.ndarray:   # float64 [d]
-    "Each segment's share of the pixels."
+    "Each segment's share of the pixels. Raises a ValueError for an image that is black everywhere."
     labels = to_numpy(segments).ravel()
     weight = np.ones(labels.size) if image is None else (to_numpy(image).max(0) > 0).ravel().astype(float)
     area = np.bincount(labels, weight)
@@ -104,11 +104,11 @@ def insertion(
     target: int,
     areas=None,        # [d], each feature's share; equal ones by default
 ) -> Curve:
-    "The class's score as features come back in their order, from none to all (Insertion, LiMA Eq. 14)."
+    "The class's score as features come back in their order, from none to all (Insertion, LiMA Eq. 14). Raises a ValueError for an order that is no permutation, areas that do not sum to 1 and a target that is none of the columns."
     return _curve(value, order, target, areas, False)
 
 def deletion(value: Callable, order, target: int, areas=None) -> Curve:
-    "The class's score as features go away in their order, from all to none (Deletion, LiMA Eq. 13). Arguments as for `insertion`."
+    "The class's score as features go away in their order, from all to none (Deletion, LiMA Eq. 13). Arguments and errors as for `insertion`."
     return _curve(value, order, target, areas, True)
 
 def _curve(value, order, target, areas, gone: bool) -> Curve:
@@ -123,7 +123,7 @@ def highest_confidence(
     areas=None,
     within: float = 1.0,   # share of the area
 ) -> float:
-    "The class's largest score over the sets of the first 1, 2, ... features that cover at most `within` (LiMA Eq. 15). Raises where the first feature covers more."
+    "The class's largest score over the sets of the first 1, 2, ... features that cover at most `within` (LiMA Eq. 15). Other arguments and errors as for `insertion`; raises a ValueError too where the first feature covers more."
     return insertion(value, order, target, areas).highest(within)
 
 # %% ../nbs/31_faithfulness.ipynb #7c93c228
@@ -139,7 +139,7 @@ def mu_fidelity(
     sizes: str = "bernoulli",          # each feature with probability `subset`, or sets of "fixed" size round(subset * d)
     correlation: str = "spearman",     # or "pearson"
 ) -> float:
-    "μFidelity: the correlation, over random sets of features, of the sum of their scores with the fall of the class's score when they are taken away. Raises NoVariation (a ValueError) where one of them does not vary."
+    "μFidelity (LiMA 6.2; Bhatt et al. 2020): the correlation, over random sets of features, of the sum of their scores with the fall of the class's score when they are taken away. Raises NoVariation (a ValueError) where one of them does not vary."
     d = value.n_features
     s, share, n = check_vector("scores", scores, d), check_open("subset", subset), check_count("n_samples", n_samples, 2)
     rng = np.random.default_rng(check_count("seed", seed, 0))
@@ -159,7 +159,7 @@ def local_fidelity(
     g: Callable,               # what explains it: points [n, d] -> [n], such as an lfa.Explanation
     center,                    # [d]
     norm: int | str = 2,       # of the ball: 1, 2 or "inf"
-    radius: float = 1.0,
+    radius: float = 1.0,       # in the unit of the points
     n: int = 1000,             # points
     seed: int = 0,
     measure: str = "r2",       # 1 - mean (f - g)²/variance of f, or "inverse_mse": 1/(1 + mean (f - g)²)
@@ -199,7 +199,7 @@ def measure_once(
     seed: int = 0,
     order=None,             # int [d], where it is known better than from the scores
 ) -> Faithfulness:
-    "`insertion`, `deletion` and `mu_fidelity` of scores, kept in `store`."
+    "`insertion`, `deletion` and `mu_fidelity` of scores, kept in `store`. Raises a ValueError for scores, areas or an order that do not fit."
     s, share = check_vector("scores", scores, value.n_features), check_areas(areas, value.n_features)
     o = check_order((-s).argsort(kind="stable") if order is None else order, len(s))
     def compute():
@@ -221,7 +221,7 @@ def pixel_curve(
     gone: bool = False,      # deletion instead of insertion
     batch_size: int = 64,
 ) -> Curve:                  # steps + 1 points
-    "Insertion or Deletion by pixels. Ties go to the earlier pixel."
+    "Insertion or Deletion by pixels (Petsiuk et al. 2018). Ties go to the earlier pixel. Raises a TypeError or ValueError for another image, scores or steps."
     x = check_images("image", image, 3)
     s = check_vector("scores", to_numpy(scores).reshape(-1), x.shape[1]*x.shape[2])
     rank = torch.as_tensor((-s).argsort(kind="stable").argsort().reshape(x.shape[1:]))

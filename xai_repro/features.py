@@ -31,7 +31,7 @@ def quickshift(
     ratio: float = 0.2,       # weight of colour against position, 0..1
     seed: int = 2023,         # breaks ties; GLIME fixes it so that an image always has the same superpixels
 ) -> torch.Tensor:            # int64 [H, W], labels 0..d-1
-    "Quickshift superpixels in Lab space with LIME's settings (GLIME A.1). d follows from the image."
+    "Quickshift superpixels in Lab space with LIME's settings (GLIME A.1). d follows from the image. Raises a TypeError or ValueError on a bad argument."
     return _contiguous(segmentation.quickshift(_height_width_channel(image), kernel_size=check_real("kernel_size", kernel_size),
                        max_dist=check_real("max_dist", max_dist), ratio=check_real("ratio", ratio, strict=False), rng=seed))
 
@@ -42,7 +42,7 @@ def slic(
     compactness: float = 10,  # weight of position against colour
     sigma: float = 0,         # width of a Gaussian that smooths the image first, pixels
 ) -> torch.Tensor:            # int64 [H, W], labels 0..d-1
-    "SLIC superpixels: k-means in Lab and position."
+    "SLIC superpixels (Achanta et al. 2012): k-means in Lab and position. Raises a TypeError or ValueError on a bad argument."
     return _contiguous(segmentation.slic(_height_width_channel(image), n_segments=check_count("n_segments", n_segments, 1, image.shape[-2]*image.shape[-1]), start_label=0,
                        compactness=check_real("compactness", compactness), sigma=check_real("sigma", sigma, strict=False)))
 
@@ -50,7 +50,7 @@ def slico(
     image: torch.Tensor,  # [3, H, W] in [0, 1]
     n_segments: int,      # about so many
 ) -> torch.Tensor:        # int64 [H, W], labels 0..d-1
-    "SLICO superpixels: SLIC whose compactness adapts to each segment."
+    "SLICO superpixels (LiMA 4.1): SLIC whose compactness adapts to each segment. Raises a TypeError or ValueError on a bad argument."
     return _contiguous(segmentation.slic(_height_width_channel(image), n_segments=check_count("n_segments", n_segments), start_label=0, slic_zero=True))
 
 # %% ../nbs/10_features.ipynb #c5778ca7
@@ -58,7 +58,7 @@ def grid(
     image: torch.Tensor,  # [3, H, W] in [0, 1]
     patch: int,           # side of a square patch, pixels
 ) -> torch.Tensor:        # int64 [H, W], labels 0..d-1, row by row
-    "Square patches; those at the right and lower edge are cut where `patch` does not divide the image."
+    "Square patches; those at the right and lower edge are cut where `patch` does not divide the image. Raises a ValueError for a patch larger than the image, a TypeError or ValueError for another image."
     height, width = check_images("image", image, 3).shape[1:]
     check_count("patch", patch, 1, max(height, width))
     rows, columns = torch.arange(height) // patch, torch.arange(width) // patch
@@ -71,7 +71,7 @@ def seeds(
     levels: int = 3,        # of blocks that are refined
     iterations: int = 10,
 ) -> torch.Tensor:          # int64 [H, W], labels 0..d-1
-    "SEEDS superpixels: blocks whose borders move while that makes their colour histograms purer. Raises an ImportError that says what to install."
+    "SEEDS superpixels (LiMA's released scripts): blocks whose borders move while that makes their colour histograms purer. Raises an ImportError that says what to install."
     try: from cv2.ximgproc import createSuperpixelSEEDS
     except ImportError: raise ImportError("SEEDS needs opencv's contributed modules: pip install opencv-contrib-python-headless") from None
     pixels = np.ascontiguousarray((255*_height_width_channel(image)).round().astype(np.uint8))
@@ -84,7 +84,7 @@ def disjoint(
     masks,                   # bool [k, H, W], overlapping
     least: float = 0.0005,   # share of the image below which a region is dropped
 ) -> torch.Tensor:           # int64 [H, W], labels 0..d-1 in the order of the masks, the rest last
-    "Disjoint regions from overlapping masks (LiMA, Algorithm 2)."
+    "Disjoint regions from overlapping masks (LiMA, Algorithm 2). Raises a ValueError for other masks and for a share below 0."
     regions = to_numpy(masks)
     if regions.dtype != bool or regions.ndim != 3 or not len(regions): raise ValueError(f"masks has dtype {regions.dtype} and shape {regions.shape}; allowed: bool [k, H, W], k at least 1")
     regions = regions.copy()
@@ -97,7 +97,7 @@ def disjoint(
     return _contiguous(owner.argmax(0))
 
 def from_masks(image: torch.Tensor, generate: Callable, least: float = 0.0005) -> torch.Tensor:
-    "The regions (`disjoint`) of the masks that `generate` finds in an image: [3, H, W] -> bool [k, H, W]."
+    "The regions (`disjoint`) of the masks that `generate` finds in an image: [3, H, W] -> bool [k, H, W]. Raises as `disjoint`, and a TypeError or ValueError for another image."
     return disjoint(generate(check_images("image", image, 3)), least)
 
 def sam(
@@ -106,7 +106,7 @@ def sam(
     stability: float = 0.8,                # masks less stable than this are left out (LiMA's released code)
     **options,                             # of transformers' mask-generation pipeline, such as points_per_batch
 ) -> Callable:                             # image [3, H, W] -> bool [k, H, W]
-    "Segment Anything's masks of an image, for `from_masks`, by transformers' mask generation."
+    "Segment Anything's masks of an image (LiMA 4.1), for `from_masks`, by transformers' mask generation. The function returned raises a ValueError where it finds none."
     from transformers import pipeline
     generator = pipeline("mask-generation", model=name, device=device)
     def generate(image: torch.Tensor) -> np.ndarray:

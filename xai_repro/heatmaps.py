@@ -28,7 +28,7 @@ from .store import Store, digest
 # %% ../nbs/28_heatmaps.ipynb #ad022677
 @dataclass(frozen=True, eq=False)
 class Subject:
-    "One class of one photograph, and the network that is asked."
+    "One class of one photograph, and the network that is asked. Raises a TypeError or ValueError for another image."
     classifier: Classifier                # answers masks; may be compiled or bfloat16
     image: torch.Tensor                   # [3, H, W] in [0, 1]
     target: int                           # the class
@@ -55,7 +55,7 @@ def _within(side: int, starts: torch.Tensor, length: int) -> torch.Tensor:
     return (places >= starts[:, None]) & (places < starts[:, None] + length)
 
 def sliding_patch(subject: Subject, removal: Removal, patches: Sequence[int], stride: int = 3) -> np.ndarray:
-    "p(x) - p(x without the square) for each of `patches` (sides, pixels): [k, H, W] (LIME-G 3.2)."
+    "p(x) - p(x without the square) for each of `patches` (sides, pixels), the square moved by `stride` pixels: float64 [k, H, W] (LIME-G 3.2). Raises a ValueError for a side or stride larger than the image."
     (height, width), pixels = subject.side, features.grid(subject.image, 1)
     value, check = subject.value(pixels, removal), partial(check_count, low=1, high=min(subject.side))
     whole = class_scores(value, np.ones((1, height*width), bool), subject.target)[0]
@@ -67,7 +67,7 @@ def sliding_patch(subject: Subject, removal: Removal, patches: Sequence[int], st
 
 # %% ../nbs/28_heatmaps.ipynb #74f5cdd7
 def lime_maps(subject: Subject, removal: Removal, seeds: Sequence[int], n_segments: int = 50, n_samples: int = 500) -> np.ndarray:
-    "LIME's coefficients on SLIC superpixels (compactness 30, sigma 3) with cosine weights, for each of `seeds`: [k, H, W] (LIME-G 3.2)."
+    "LIME's coefficients on SLIC superpixels (compactness 30, sigma 3) with cosine weights, for each of `seeds`: float64 [k, H, W] (LIME-G 3.2)."
     segments = features.slic(subject.image.cpu(), n_segments, compactness=30, sigma=3)
     value = subject.value(segments, removal)
     return np.stack([lfa.lime(value, subject.target, n_samples, seed=seed, original_first=True, distance="cosine").weights[segments.numpy()] for seed in seeds])
@@ -102,8 +102,8 @@ def meaningful_perturbation(
     beta: float = 3.0,        # its exponent
     jitter: int = 4,          # pixels
     binary: bool = True,      # threshold the mask
-) -> np.ndarray:              # [k, H, W] in [0, 1]; 1 is absent
-    "argmin over masks m of p(x ⊙ m) + l1 Σ|1 - m| + tv Σ|∇m|^beta by Adam, as 1 - m (Fong and Vedaldi 2017; LIME-G's MP2)."
+) -> np.ndarray:              # float64 [k, H, W] in [0, 1]; 1 is absent
+    "argmin over masks m of p(x ⊙ m) + l1 Σ|1 - m| + tv Σ|∇m|^beta by Adam, as 1 - m (Fong and Vedaldi 2017; LIME-G's MP2). Raises a ValueError for a size larger than the image, no iteration and a rate that is not above 0."
     (height, width), image = subject.side, subject.image
     cells = (torch.arange(height)*check_count("size", size, 1, min(subject.side))//height)[:, None]*size + torch.arange(width)*size//width
     logits, behind, generators = (subject.gradients or subject.classifier).logits, removal.behind(image, cells.to(image.device)), [np.random.default_rng(seed) for seed in seeds]

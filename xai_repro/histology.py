@@ -39,14 +39,14 @@ def turned(image: torch.Tensor) -> torch.Tensor:
     return torch.stack([torch.rot90(side, k, (1, 2)) for side in (image, image.flip(2)) for k in range(4)])
 
 def embed(classifier: Classifier, images: Iterable[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    "The embedding of each image, and its mean over `turned`, of length 1: float32 [n, m] twice."
+    "The embedding of each image [3, s, s] in [0, 1], and its mean over `turned`, of length 1: float32 [n, m] twice."
     both, K = models.with_embedding(classifier), len(classifier.class_names)
     of = np.stack([both(turned(image))[:, K:].cpu().numpy() for image in images])
     mean = of.mean(1)
     return of[:, 0], mean/np.linalg.norm(mean, axis=1, keepdims=True)
 
 def copies(directions: np.ndarray, above: float = 0.88) -> np.ndarray:
-    "The group of each row of `directions` [n, m], of length 1: rows whose cosine is higher than `above` are in one group, and so are those joined by a chain of such. int64 [n], numbered from 0."
+    "The group of each row of `directions` [n, m], of length 1: rows whose cosine is higher than `above` are in one group, and so are those joined by a chain of such. int64 [n], numbered from 0. Raises a ValueError for `above` outside (0, 1)."
     rows = check_points("directions", directions, 2).numpy()
     return connected_components(rows @ rows.T > check_open("above", above), directed=False)[1].astype(np.int64)
 
@@ -54,12 +54,12 @@ def copies(directions: np.ndarray, above: float = 0.88) -> np.ndarray:
 STRENGTHS = (.001, .003, .01, .03, .1, .3)    # 1/penalty
 
 def train_part(groups: np.ndarray, share: float = 1/3, seed: int = 2022) -> np.ndarray:
-    "Which rows are trained on, bool [n]: those of about `share` of the groups, drawn by `seed`."
+    "Which rows are trained on, bool [n], by the group of each, `groups` [n]: those of about `share` of the groups, drawn by `seed`. Raises a ValueError for a share outside (0, 1)."
     chosen, _ = next(GroupShuffleSplit(1, train_size=check_open("share", share), random_state=check_count("seed", seed, 0)).split(groups, groups=groups))
     return np.isin(np.arange(len(groups)), chosen)
 
 def train_head(X: np.ndarray, labels: np.ndarray, groups: np.ndarray, folds: int = 5) -> tuple[np.ndarray, np.ndarray, float]:
-    "Weight float32 [K, m] and bias [K] of a logistic regression on embeddings [n, m], and the strength in STRENGTHS with the best accuracy in cross-validation by groups."
+    "Weight float32 [K, m] and bias [K] of a logistic regression on embeddings [n, m] with `labels` and `groups` [n], and the strength in STRENGTHS with the best accuracy in cross-validation by groups."
     fitted = GridSearchCV(LogisticRegression(max_iter=5000), {"C": STRENGTHS}, cv=GroupKFold(folds)).fit(X, labels, groups=groups)
     best = fitted.best_estimator_
     return best.coef_.astype(np.float32), best.intercept_.astype(np.float32), float(best.C)

@@ -34,7 +34,7 @@ WIDTHS = (16, 32, 64, 128)       # channels at 1, 1/2, 1/4 and 1/8 of it
 DILATIONS = (1, 2, 4, 8)         # of the convolutions at 1/8: the last sees the whole picture
 
 class Gated(nn.Module):
-    "A convolution whose every output is multiplied by a gate between 0 and 1 that is convolved too."
+    "A convolution whose every output is multiplied by a gate between 0 and 1 that is convolved too (Yu et al. 2019): [B, inside, H, W] -> [B, outside, ⌈H/stride⌉, ⌈W/stride⌉]."
     def __init__(self, inside: int, outside: int, stride: int = 1, dilation: int = 1):
         super().__init__()
         self.conv = nn.Conv2d(inside, 2*outside, 3, stride, dilation, dilation)
@@ -127,7 +127,7 @@ def of_pictures(images, seed: int = 0) -> Pictures:
     return Pictures(*(torch.stack(part) for part in zip(*pairs)))
 
 def load_pictures(part: str = "train", size: int = 144) -> Pictures:
-    "The pictures of one part of the split. Raises a FileNotFoundError where the assets are not at hand."
+    "The pictures of one part of the split, `size` pixels a side. Raises a FileNotFoundError where the assets are not at hand."
     return of_pictures(photographs_of(part, size))
 
 # %% ../nbs/09_inpainting.ipynb #6ce5fb5e
@@ -158,7 +158,7 @@ def draw_batch(pictures: Pictures, n: int, seed: int, step: int) -> tuple[torch.
 
 # %% ../nbs/09_inpainting.ipynb #2e67dc42
 def loss(painted: torch.Tensor, images: torch.Tensor, holes: torch.Tensor) -> torch.Tensor:
-    "Mean absolute error of hidden pixels, a tenth of that of the others, and the mean absolute error of differences between neighbours one of which is hidden."
+    "Mean absolute error of hidden pixels, plus a tenth of that of the others, plus the mean absolute error of differences between neighbours one of which is hidden: a number, of `painted` and `images` [B, 3, H, W] and `holes` bool [B, 1, H, W]."
     error = painted - images
     def mean(e, where): return (e.abs()*where).sum()/(3*where.sum()).clamp(min=1)
     across, along = holes[..., 1:] | holes[..., :-1], holes[..., 1:, :] | holes[..., :-1, :]
@@ -177,7 +177,7 @@ def train(
     compile: bool = False,        # compile the network: faster on a CPU, after a wait; needs a C++ compiler
     tell: Callable[[int, float], None] = lambda step, loss: None,
 ) -> tuple["Inpainter", pd.DataFrame]:    # the running mean, and columns step, loss (mean of `every` steps)
-    "Train an inpainter (`training.train`)."
+    "Train an inpainter (`training.train`). Raises as that does."
     network = training.build(Inpainter, seed).to(device, memory_format=torch.channels_last)
     def loss_at(forward, step):
         images, holes = (part.to(device) for part in draw_batch(pictures, batch, seed, step))
@@ -219,7 +219,7 @@ def psnr(fill: torch.Tensor, image: torch.Tensor, hole: torch.Tensor) -> float:
     return float(-10*torch.log10(((fill - image)**2)[hole.expand_as(fill)].double().mean()))
 
 def hole_ssim(fill: torch.Tensor, image: torch.Tensor, hole: torch.Tensor) -> float:
-    "The mean over a hole of scikit-image's SSIM map (window 7, range 1). Arguments as for `psnr`."
+    "The mean over a hole of scikit-image's SSIM map (window 7, range 1). Arguments and errors as for `psnr`."
     if not hole.any(): raise ValueError("hole has no pixel; allowed: at least one")
     _, full = structural_similarity(fill.double().numpy(), image.double().numpy(), data_range=1., channel_axis=0, full=True)
     return float(full[hole.expand_as(fill).numpy()].mean())
@@ -227,11 +227,11 @@ def hole_ssim(fill: torch.Tensor, image: torch.Tensor, hole: torch.Tensor) -> fl
 def perceptual_distance(
     classifier,              # a models.Classifier whose network has .blocks, such as EfficientNet-Lite2
     fills: torch.Tensor,     # [B, 3, H, W] in [0, 1]
-    images: torch.Tensor,
+    images: torch.Tensor,    # the real ones, alike
     holes: torch.Tensor,     # bool [B, 1, H, W]
-    stages: tuple[int, ...] = (1, 2, 4),
+    stages: tuple[int, ...] = (1, 2, 4),   # places in .blocks
 ) -> np.ndarray:             # float64 [B]
-    "Mean squared distance of unit feature vectors over the places that a hole covers by more than half, averaged over stages; where a stage has no such place, over all."
+    "Mean squared distance of unit feature vectors over the places that a hole covers by more than half, averaged over stages (as LPIPS, without its weights); where a stage has no such place, over all. Raises a TypeError or ValueError for other images."
     def stage(a, b):
         where = F.interpolate(holes.to(a.device, a.dtype), a.shape[-2:], mode="area") > .5
         where = torch.where(where.flatten(1).any(1)[:, None, None, None], where, True).double()

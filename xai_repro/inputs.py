@@ -52,7 +52,7 @@ def draw_once(
 
 # %% ../nbs/26_inputs.ipynb #963ed8a6
 class Asked:
-    "What a value function said of masks that were asked before: masks bool [n, d] -> scores [n, K]."
+    "What a value function said of masks that were asked before: masks bool [n, d] -> scores [n, K]. Raises a TypeError or ValueError for other masks."
     def __init__(
         self,
         store: Store,
@@ -160,7 +160,7 @@ def right_and_wrong(
     return found[True], found[False]
 
 def in_order(source: str, seed: int, size: int):
-    "The names, images and labels of a source in its drawn order, opened one by one."
+    "The names, images [3, size, size] in [0, 1] and labels of a source in its drawn order, opened one by one."
     if source == "embedded": yield from ((name, image, None) for name, image in data.photographs(size).items()); return
     labels = data.labels_of(source)
     for row in data.draw(labels, labels.class_index.nunique(), seed).itertuples(): yield Path(row.file).stem, data.open_image(source, row.file, size), int(row.class_index)
@@ -187,7 +187,7 @@ def text_inputs(
 
 # %% ../nbs/26_inputs.ipynb #8d92915e
 def attribute_once(store: Store, x: Input, method: str, n_samples: int | None = None, seed: int = 0, **options) -> np.ndarray:
-    "`attributions.attribute` of an input's class, computed once: float64 [d]."
+    "`attributions.attribute` of an input's class, computed once: float64 [d]. Raises as that does."
     row = ATTRIBUTIONS[check_choice("method", method, ATTRIBUTIONS)]
     n_samples = row.budget if n_samples is None else n_samples
     key = digest("attribution", x.identity, x.target, f"{method} {row.revision}" if row.revision else method, n_samples if row.needs == "value" else 0, seed, sorted(options.items()))

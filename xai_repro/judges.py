@@ -198,7 +198,7 @@ def judged(
 
 # %% ../nbs/43_judges.ipynb #936bc237
 def ranks(table: pd.DataFrame) -> pd.DataFrame:
-    "Of columns photograph, method, and one per judge (and passes): the rank of each method on each photograph before each judge, long: columns photograph, method, judge, value, rank."
+    "Of columns photograph, method, and one per judge (and passes): the rank of each method on each photograph before each judge, long: columns photograph, method, judge, value, rank. Raises a ValueError where the first of these columns is no judge's."
     better = {name: judge.better for name, judge in JUDGES.items()} | {"passes": -1}
     long = table.melt(["photograph", "method"], var_name="judge")
     check_choice("judge", long.judge.iloc[0], better)

@@ -51,7 +51,7 @@ def tested(results: Results) -> list[Claim]:
 LEVEL = .025
 
 def p_values(expected: str, effect: float, low: float, high: float, margin: float = MARGIN) -> tuple[float, float]:
-    "One-sided p-values of \"holds\" and of \"contradicted\", of an effect with its 95% interval."
+    "One-sided p-values of \"holds\" and of \"contradicted\", of an effect with its 95% interval. Raises a ValueError for another `expected`."
     width = (high - low)/2/norm.ppf(1 - LEVEL)
     def above(x): return float(norm.sf((effect - x)/width)) if width > 0 else float(effect <= x)
     def below(x): return float(norm.cdf((effect - x)/width)) if width > 0 else float(effect >= x)
@@ -65,7 +65,7 @@ def of_claim(claim: Claim) -> tuple[float, float]:
     return float(each[:, 0].max()), float(min(1, len(each)*each[:, 1].min()))
 
 def survives(verdicts: Iterable[str], p_holds, p_contradicted) -> np.ndarray:
-    "Which verdicts stay when the false discovery rate among all is bounded; undecided ones do: bool [n]."
+    "Which of n verdicts, with p-values [n] of holding and of being contradicted, stay when the false discovery rate among all is bounded by LEVEL (Benjamini and Yekutieli); undecided ones do: bool [n]."
     verdicts = np.asarray(list(verdicts))
     holds, contradicted = (false_discovery_control(np.asarray(p), method="by") <= LEVEL for p in (p_holds, p_contradicted))
     return np.where(verdicts == "holds", holds, np.where(verdicts == "contradicted", contradicted, True))
@@ -92,7 +92,7 @@ def not_run() -> pd.DataFrame:
     return pd.read_csv(root()/"data"/"not_run.csv")
 
 def claims() -> pd.DataFrame:
-    "A row per claim of a paper: COLUMNS (effect and interval of the weakest comparison), and comparisons, weakest, p_reproduced, p_not, survives, code, date."
+    "A row per claim of a paper: COLUMNS (effect and interval of the weakest comparison), and comparisons, weakest, p_reproduced, p_not, survives, code, date. Raises a ValueError where one statement at one place is tested in two ways."
     rows = []
     for (paper, place, statement), results, claim in _gathered():
         record, row, (p_holds, p_contradicted) = results.provenance, claim.row(), of_claim(claim)
@@ -128,7 +128,7 @@ class Findings:
         severity: str,   # in SEVERITIES
         notebook: str,   # the experiment where it is executed
     ):
-        "Note one."
+        "Note one. Raises a ValueError for another paper, severity or notebook, and for a finding that is there already."
         check_choice("paper", paper, PAPERS); check_choice("severity", severity, SEVERITIES)
         if not (root()/"nbs"/"papers"/f"{notebook}.ipynb").exists(): raise ValueError(f"notebook is {notebook!r}; allowed: one of nbs/papers")
         if finding in [row["finding"] for row in self.rows]: raise ValueError(f"finding is {finding!r}, which is there already; allowed: another")

@@ -32,7 +32,7 @@ class Samples:
     n_queries: int               # forward passes made to get them
 
     def prefix(self, n: int) -> "Samples":
-        "The first `n` samples: exactly what drawing `n` would have given."
+        "The first `n` samples: exactly what drawing `n` would have given. Raises a ValueError for n below 2 or above their number."
         check_count("n", n, 2, len(self.y))
         return replace(self, Z=self.Z[:n], y=self.y[:n])
 
@@ -43,7 +43,7 @@ def draw(
     n_samples: int = 1000,
     seed: int = 0,
 ) -> Samples:
-    "Draw perturbations and ask `value` for the scores of `target`."
+    "Draw perturbations and ask `value` for the scores of `target`. Raises a ValueError on a bad argument and on scores that are not finite [n, K], a TypeError where `value` lacks n_features, or add for noise."
     check_count("n_samples", n_samples, 2); check_count("seed", seed, 0)
     _check_for_values(neighborhood)
     Z = neighborhood.sample(n_samples, _width(value), seed)
@@ -104,7 +104,7 @@ def fit(
     alpha: float = 1.0,                    # ridge strength on the unnormalised weighted sum, as scikit-learn and lime
     log_weight: Callable | None = None,    # Z -> log π [n], instead of the neighborhood's own
 ) -> Explanation:
-    "Fit the linear surrogate to `samples` by weighted ridge. Warns (`DegenerateFit`) when weights vanish or scores do not vary."
+    "Fit the linear surrogate to `samples` by weighted ridge. Warns (`DegenerateFit`) when weights vanish or scores do not vary. Raises a ValueError for alpha below 0."
     log_w = (log_weight or samples.neighborhood.log_weight)(samples.Z)
     check_real("alpha", alpha, strict=False)
     counted = np.where(np.isposinf(log_w), -np.inf, log_w)     # rows of infinite weight are constraints
@@ -134,7 +134,7 @@ def explain(
     n_samples: int = 1000,
     seed: int = 0,
 ) -> Explanation:
-    "Explain `target` by the linear function that fits `value` best in `neighborhood`: `draw`, then `fit`."
+    "Explain `target` by the linear function that fits `value` best in `neighborhood` (LFA Definition 1): `draw`, then `fit`. Raises and warns as they do."
     check_real("alpha", alpha, strict=False)
     return fit(draw(value, target, neighborhood, n_samples, seed), alpha)
 
@@ -177,7 +177,7 @@ def glime(
     value: Callable,                  # masks bool [n, d] -> scores [n, K], with n_features; and .add for the continuous distributions
     target: int,
     n_samples: int = 1000,
-    sigma: float = 0.25,
+    sigma: float = 0.25,              # width: P(k present) ∝ C(d, k) exp(k/σ²), or noise of standard deviation noise_scale σ
     distribution: str = "binomial",   # "binomial" (masks); "gauss", "laplace", "uniform" (noise added to the superpixels)
     alpha: float = 1.0,               # ridge strength
     seed: int = 0,
@@ -185,7 +185,7 @@ def glime(
     noise_scale: float = 8.0,         # continuous: grey levels per unit of sigma (released code: 8; the paper names no unit)
     original_first: bool = False,     # make the first sample the unperturbed input, as the released code does
 ) -> Explanation:
-    "GLIME: sample the local distribution itself, with weight 1 (GLIME B.1, B.2)."
+    "GLIME: sample the local distribution itself, with weight 1 (GLIME B.1, B.2). Raises on a bad argument, warns where the scores do not vary."
     check_choice("distribution", distribution, DISTRIBUTIONS)
     if distribution != "binomial" and exclude_full: raise ValueError(f"exclude_full is True; allowed with distribution='binomial' only, not {distribution!r}")
     own = dict(exclude_full=exclude_full) if distribution == "binomial" else dict(noise_scale=noise_scale)

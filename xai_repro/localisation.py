@@ -15,19 +15,19 @@ from .checks import check_count, check_images, to_numpy
 
 # %% ../nbs/29_localisation.ipynb #b2a792d4
 def check_boxes(name: str, boxes) -> np.ndarray:
-    "`boxes` as int64 [..., 4] if right is not left of left nor bottom above top, else a ValueError."
+    "`boxes` as int64 [..., 4] (left, top, right, bottom: pixels, all four inside the box) if whole numbers of at least 0, right not left of left nor bottom above top, else a ValueError."
     b = to_numpy(boxes)
     if b.ndim < 1 or b.shape[-1] != 4 or not np.issubdtype(b.dtype, np.integer): raise ValueError(f"{name} has shape {b.shape} and dtype {b.dtype}; allowed: [..., 4] whole numbers: left, top, right, bottom")
     if (b < 0).any() or (b[..., 2:] < b[..., :2]).any(): raise ValueError(f"{name} is {b.tolist()}; allowed: 0 <= left <= right and 0 <= top <= bottom")
     return b.astype(np.int64)
 
 def area(boxes) -> np.ndarray:
-    "Pixels of boxes [..., 4]: int64 [...]."
+    "Pixels of boxes [..., 4]: int64 [...]. Raises a ValueError for other boxes (`check_boxes`)."
     b = check_boxes("boxes", boxes)
     return (b[..., 2:] - b[..., :2] + 1).prod(-1)
 
 def iou(a, b) -> np.ndarray:
-    "Intersection over union of boxes [..., 4], in pixels: float64 [...]."
+    "Intersection over union of boxes [..., 4], of their pixels: float64 [...] in [0, 1]. Raises a ValueError for other boxes."
     a, b = check_boxes("a", a), check_boxes("b", b)
     low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
     common = (high - low + 1).clip(0).prod(-1)
@@ -35,10 +35,10 @@ def iou(a, b) -> np.ndarray:
 
 def scale_box(
     boxes,       # int [..., 4], on pictures of `side` pixels
-    side: int,
-    to: int,     # side of the same pictures, enlarged or shrunk
+    side: int,   # pixels
+    to: int,     # side of the same pictures, enlarged or shrunk, pixels
 ) -> np.ndarray:  # int64 [..., 4]: every pixel that a box reaches into
-    "Boxes on pictures of another size."
+    "Boxes on pictures of another size. Raises a ValueError for boxes that leave the picture."
     b, side, to = check_boxes("boxes", boxes), check_count("side", side), check_count("to", to)
     if (b >= side).any(): raise ValueError(f"boxes is {b.tolist()}; allowed: below the side of {side} pixels")
     return np.concatenate([b[..., :2]*to//side, -(-(b[..., 2:] + 1)*to//side) - 1], -1)
@@ -50,10 +50,10 @@ class NoBox(ValueError):
     "A map of which no score is positive."
 
 def box_of(
-    heatmap,                  # [H, W]
+    heatmap,                  # [H, W], finite
     alphas: float | np.ndarray = ALPHAS,   # of the largest score, in (0, 1]
-) -> np.ndarray:              # int64 [..., 4]
-    "The tight box of the scores that are at least α times the largest, for each α. Raises NoBox where no score is positive."
+) -> np.ndarray:              # int64 [..., 4]: left, top, right, bottom, pixels
+    "The tight box of the scores that are at least α times the largest, for each α (LIME-G Fig. S6). Raises NoBox where no score is positive, a ValueError for another map or α."
     h, alphas = to_numpy(heatmap), np.asarray(alphas, np.float64)
     if h.ndim != 2 or not h.size or not np.isfinite(h).all(): raise ValueError(f"heatmap has shape {h.shape}, {np.count_nonzero(~np.isfinite(h))} of it not finite; allowed: [H, W] of finite numbers")
     if ((alphas <= 0) | (alphas > 1)).any(): raise ValueError(f"alphas is {alphas.tolist()}; allowed: in (0, 1]")
@@ -66,7 +66,7 @@ def box_of(
 
 # %% ../nbs/29_localisation.ipynb #2e4ee009
 def cut_out(image: torch.Tensor, box, side: int | None = None) -> torch.Tensor:
-    "What a box [4] cuts out of an image [3, H, W], enlarged to `side` pixels (the image's size by default): [3, side, side]."
+    "What a box [4] cuts out of an image [3, H, W], enlarged to `side` pixels: [3, side, side], by default to the image's size: [3, H, W], in [0, 1]. Raises a TypeError or ValueError for another image, and for a box that leaves it."
     image, (left, top, right, bottom) = check_images("image", image, 3), check_boxes("box", box).tolist()
     height, width = image.shape[1:]
     if right >= width or bottom >= height: raise ValueError(f"box is {[left, top, right, bottom]}; allowed: within {width} x {height} pixels")
@@ -74,7 +74,7 @@ def cut_out(image: torch.Tensor, box, side: int | None = None) -> torch.Tensor:
     return F.interpolate(image[None, :, top:bottom + 1, left:right + 1], size, mode="bilinear", align_corners=False, antialias=True)[0].clamp(0, 1)
 
 def saliency_metric(share, p, least: float = .05) -> np.ndarray:
-    "log max(share, least) - log p, of boxes that cover `share` [...] of a picture and whose contents are of the class with probability p [...]: float64 [...]. Low is good."
+    "log max(share, least) - log p, of boxes that cover `share` [...] of a picture and whose contents are of the class with probability p [...]: float64 [...] (Dabkowski and Gal 2017; LIME-G 4.3). Low is good. Raises a ValueError for a share or p outside (0, 1]."
     a, p = np.asarray(share, np.float64), np.asarray(p, np.float64)
     if not ((0 < a) & (a <= 1)).all(): raise ValueError(f"share is {a.tolist()}; allowed: in (0, 1]")
     if not ((0 < p) & (p <= 1)).all(): raise ValueError(f"p is {p.tolist()}; allowed: in (0, 1]")
@@ -82,12 +82,12 @@ def saliency_metric(share, p, least: float = .05) -> np.ndarray:
 
 # %% ../nbs/29_localisation.ipynb #02928983
 def best_alpha(losses, alphas: np.ndarray = ALPHAS) -> float:
-    "The α with the lowest mean of losses [n, len(alphas)]; of equal ones the smallest."
+    "The α with the lowest mean of losses [n, len(alphas)] (LIME-G Fig. S6); of equal ones the first. Raises a ValueError for losses of another shape or not finite."
     means = np.asarray(losses, np.float64)
     if means.ndim != 2 or means.shape[1] != len(alphas) or not len(means) or not np.isfinite(means).all(): raise ValueError(f"losses has shape {means.shape}; allowed: [n, {len(alphas)}] of finite numbers")
     return float(alphas[means.mean(0).argmin()])
 
 def centred(side: int) -> np.ndarray:
-    "A map that knows nothing of the picture: 1 in the middle and falling to the edge, so that its box at α is the centred square of share about (1 - α)². [side, side]"
+    "A map that knows nothing of the picture: 1 in the middle and falling to the edge, so that its box at α is the centred square of share about (1 - α)²: float64 [side, side]. Raises a ValueError for a side below 1."
     far = np.abs(2*np.arange(check_count("side", side)) + 1 - side)/side
     return 1 - np.maximum(far[:, None], far)

@@ -38,7 +38,7 @@ class _Recent:
             self.keys[at], self.place[key], self.rows[at], self.added = key, at, row, self.added + 1
 
 class Scored:
-    "A value function that scores each distinct mask once, in batches, and counts. Subclasses give `n_features` and `_score(masks) -> [b, K]`."
+    "A value function that scores each distinct mask once, in batches, and counts. Subclasses give `n_features` and `_score(masks) -> [b, K]`. Raises a ValueError where there are not as many scores as masks."
     n_features: int
 
     def __init__(self, batch_size: int = 64, cache_size: int = 16_384):
@@ -60,11 +60,11 @@ class Scored:
             yield scores
 
     def __call__(self, masks) -> np.ndarray:
-        "Scores float32 [n, K] of `masks` bool [n, d], True = present."
+        "Scores float32 [n, K] of `masks` bool [n, d], True = present. Raises a TypeError or ValueError for other masks, or none."
         return self._ask_once(masks, lambda scores: scores)
 
     def of_class(self, masks, target: int) -> np.ndarray:
-        "The scores float32 [n] of one class: what `self(masks)[:, target]` is, without the other columns being kept."
+        "The scores float32 [n] of one class: what `self(masks)[:, target]` is, without the other columns being kept. Raises as that does, and a ValueError for a target that is none of the columns."
         return self._ask_once(masks, lambda scores: scores[:, check_count("target", target, 0, scores.shape[1] - 1)])
 
     def _ask_once(self, masks, kept: Callable) -> np.ndarray:
@@ -84,7 +84,7 @@ class Scored:
 
 # %% ../nbs/12_masked.ipynb #e9861705
 class MaskedModel(Scored):
-    "The value function of an image classifier: masks bool [n, d] -> scores float32 [n, K]."
+    "The value function of an image classifier: masks bool [n, d] -> scores float32 [n, K]. Raises a TypeError or ValueError for another image, segments or masks, and a ValueError where `predict` gives anything but finite scores [B, K]."
     def __init__(
         self,
         predict: Callable,                # images [B, 3, H, W] in [0, 1] -> scores [B, K], e.g. Classifier.predict
@@ -114,7 +114,7 @@ class MaskedModel(Scored):
     def _score(self, masks: np.ndarray) -> torch.Tensor: return self._ask(self.render(masks))
 
     def add(self, noise) -> np.ndarray:
-        "Scores float32 [n, K] of the image with `noise` float [n, d] added to its segments' pixels, clipped to [0, 1]."
+        "Scores float32 [n, K] of the image with `noise` float [n, d] added to its segments' pixels, in the image's unit, clipped to [0, 1]. Raises a ValueError for other noise."
         noise = to_numpy(noise).astype(np.float32)
         if noise.ndim != 2 or noise.shape[1] != self.n_features: raise ValueError(f"noise has shape {noise.shape}; allowed: (n, {self.n_features})")
         if not np.isfinite(noise).all(): raise ValueError("noise holds NaN or infinite values; allowed: finite numbers")
@@ -128,7 +128,7 @@ class MaskedModel(Scored):
 TEXT_MASKS = ("attention", "token", "drop")
 
 class MaskedText(Scored):
-    "The value function of a text: masks bool [n, d] over its words -> scores float32 [n, K]."
+    "The value function of a text: masks bool [n, d] over its words -> scores float32 [n, K]. Raises a ValueError that names the argument and what is allowed."
     def __init__(
         self,
         predict: Callable,          # words: texts, a list of n strings -> scores [n, K]; ids: (ids int64 [n, L], attention int64 [n, L]) -> scores [n, K]. With "attention" words too come with it: (texts, attention int64 [n, L])
@@ -181,7 +181,7 @@ def _check_features(features, length: int) -> np.ndarray:
 
 # %% ../nbs/12_masked.ipynb #c8570207
 class MaskFunction(Scored):
-    "A value function of a plain function `f(masks bool [n, d]) -> [n] or [n, K]`."
+    "A value function of a plain function `f(masks bool [n, d]) -> [n] or [n, K]`. Raises a ValueError where there is no feature."
     def __init__(self, f: Callable, n_features: int, batch_size: int = 64, cache_size: int = 16_384):
         super().__init__(batch_size, cache_size)
         self.f, self.n_features = f, check_count("n_features", n_features)

@@ -29,9 +29,9 @@ from .store import digest, write_atomically
 @dataclass(frozen=True)
 class Preprocessing:
     "How a network wants its pixels: `(x - mean) / std` per channel, RGB or BGR."
-    mean: tuple[float, float, float]
+    mean: tuple[float, float, float]   # of pixels in [0, 1], channels in the order that the network reads
     std: tuple[float, float, float]
-    bgr: bool = False
+    bgr: bool = False                  # the network reads blue first
 
     @property
     def zero(self) -> tuple[float, float, float]:
@@ -48,7 +48,7 @@ IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # %% ../nbs/01_models.ipynb #e50fd4f9
 @dataclass(eq=False)
 class Classifier:
-    "An image classifier: `predict` for probabilities [B, K], `logits` for differentiable scores [B, K]."
+    "An image classifier: `predict` for probabilities [B, K], `logits` for differentiable scores [B, K]. Both raise a TypeError or ValueError for images that are not float [B, 3, H, W] in [0, 1]."
     name: str
     network: nn.Module = field(repr=False)  # normalised batch -> logits, or an object with .logits
     preprocessing: Preprocessing
@@ -177,7 +177,7 @@ def _swap(network: nn.Module, new: nn.Module) -> tuple[nn.Module, nn.Linear]:
     return body, head
 
 def with_embedding(classifier: Classifier) -> Callable[[torch.Tensor], torch.Tensor]:
-    "A function of images [B, 3, H, W] that gives probabilities [B, K] and the embedding [B, m] that the last linear layer reads, side by side: [B, K + m]. Raises where the network does not end with that layer."
+    "A function of images [B, 3, H, W] in [0, 1] that gives probabilities [B, K] and the embedding [B, m] that the last linear layer reads, side by side: [B, K + m]. Raises where the network does not end with that layer."
     body, head = _swap(classifier.network, nn.Identity())
     cut = replace(classifier, network=compile_network(body) if classifier.compiled else body)
     def both(images: torch.Tensor) -> torch.Tensor:

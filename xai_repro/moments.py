@@ -33,22 +33,22 @@ class Moments(NamedTuple):
         return Moments(d, (a + (d - 2)*b)/determinant, -b/determinant)
 
 def lime_moments(d: int, sigma: float) -> Moments:
-    "α₁ = (1 + q)^(d-1)/2^d and α₂ = (1 + q)^(d-2)/2^d of E[π z zᵀ] over uniform masks, q = exp(-1/σ²) (GLIME B.6)."
+    "α₁ = (1 + q)^(d-1)/2^d and α₂ = (1 + q)^(d-2)/2^d of E[π z zᵀ] over uniform masks, q = exp(-1/σ²) (GLIME B.6). Raises a ValueError unless σ is above 0."
     q = np.exp(-1/check_real("sigma", sigma)**2)
     return Moments(check_count("d", d), *(float(np.exp((d - k)*np.log1p(q) - d*np.log(2))) for k in (1, 2)))
 
 def binomial_moments(d: int, sigma: float) -> Moments:
-    "α₁ = p and α₂ = p² of E[z zᵀ] under GLIME-Binomial, p = 1/(1 + exp(-1/σ²)) (GLIME B.7)."
+    "α₁ = p and α₂ = p² of E[z zᵀ] under GLIME-Binomial, p = 1/(1 + exp(-1/σ²)) (GLIME B.7). Raises a ValueError unless σ is above 0."
     p = float(expit(1/check_real("sigma", sigma)**2))
     return Moments(check_count("d", d), p, p**2)
 
 def lime_total(d: int, sigma: float) -> float:
-    "Z = E[π] = ((1 + exp(-1/σ²))/2)^d over uniform masks (GLIME B.2): how much weight LIME's mean sample has."
+    "Z = E[π] = ((1 + exp(-1/σ²))/2)^d over uniform masks (GLIME B.2): how much weight LIME's mean sample has. Raises a ValueError unless σ is above 0."
     return float(np.exp(check_count("d", d)*(np.log1p(np.exp(-1/check_real("sigma", sigma)**2)) - np.log(2))))
 
 # %% ../nbs/23_moments.ipynb #5331c3d4
 def binomial_law(d: int, sigma: float) -> np.ndarray:
-    "The probability of each of all 2^d masks under GLIME-Binomial, e^(k/σ²)/(1 + e^(1/σ²))^d: float64 [2^d] (GLIME B.2)."
+    "The probability of each of all 2^d masks under GLIME-Binomial, e^(k/σ²)/(1 + e^(1/σ²))^d: float64 [2^d] (GLIME B.2). Raises a ValueError for d outside 1..20 and unless σ is above 0."
     k, x = all_masks(d).sum(1), 1/check_real("sigma", sigma)**2
     return expit(x)**k*expit(-x)**(d - k)
 
@@ -63,7 +63,7 @@ def fit_all(
     shares,                  # [2^d], how much each mask counts: probability times weight, or how often it was drawn
     ridge: float = 0.0,      # λ/n
 ) -> np.ndarray:             # float64 [d] or [m, d]
-    "argmin over w of Σ shares (f - wᵀz)² + ridge ‖w‖², without an intercept (GLIME B.6). Of least norm where masks that were not drawn leave it open."
+    "argmin over w of Σ shares (f - wᵀz)² + ridge ‖w‖², without an intercept (GLIME B.6). Of least norm where masks that were not drawn leave it open. Raises a ValueError for scores and shares that are not finite or not of 2^d masks, and for a ridge below 0."
     y = check_points("scores", scores).double().numpy()
     d = _features(y)
     Z = all_masks(d).astype(float)
@@ -76,7 +76,7 @@ def limit(
     scores,          # [2^d] or [m, 2^d], of all_masks(d)
     sigma: float,    # of the paper's kernel; σ √2 for the released code's
 ) -> np.ndarray:     # float64 [d] or [m, d]
-    "The coefficients, beside an intercept, to which LIME and GLIME-Binomial converge as n grows (GLIME B.2), whatever the ridge."
+    "The coefficients, beside an intercept, to which LIME and GLIME-Binomial converge as n grows (GLIME B.2), whatever the ridge. Raises a ValueError for scores that are not finite or not of 2^d masks, and unless σ is above 0."
     y = check_points("scores", scores).double().numpy()
     d = _features(y)
     Z, x = all_masks(d), 1/check_real("sigma", sigma)**2

@@ -43,14 +43,14 @@ class Neighborhood:
 
 # %% ../nbs/20_neighborhoods.ipynb #d23d9f19
 def log_binomial(d: int) -> np.ndarray:
-    "log of the binomial coefficients (d choose k) for k = 0..d."
+    "log of the binomial coefficients (d choose k) for k = 0..d: float64 [d + 1]."
     k = np.arange(d + 1)
     return gammaln(d + 1) - gammaln(k + 1) - gammaln(d - k + 1)
 
 _ROWS = 2048   # drawn at once, for the memory's sake
 
 def by_size(log_law: Callable[[int], np.ndarray]) -> Callable:
-    "A sampler of masks whose size k has log-probability `log_law(d)[k]` up to a constant, and which are uniform given their size."
+    "A sampler of masks whose size k has log-probability `log_law(d)[k]` up to a constant, and which are uniform given their size: (n, d, generator) -> bool [n, d]."
     def draw(n, d, generator):
         law = log_law(d)
         cumulative = np.exp(law - logsumexp(law)).cumsum()
@@ -65,17 +65,17 @@ def by_size(log_law: Callable[[int], np.ndarray]) -> Callable:
 KERNELS = {"paper": 1.0, "official": 2.0, "captum": 2.0}  # weight exp(-distance² / (factor σ²))
 
 def exponential(sigma: float, kernel: str = "paper") -> Callable:
-    "LIME's weighting: log π = -(number of absent features) / (factor σ²), factor 1 (\"paper\", GLIME B.2) or 2 (\"official\", the released code and lime; \"captum\")."
+    "LIME's weighting, masks [n, d] -> log π [n]: -(number of absent features) / (factor σ²), factor 1 (\"paper\", GLIME B.2) or 2 (\"official\", the released code and lime; \"captum\"). Raises a ValueError for another kernel and unless σ is above 0."
     width = KERNELS[check_choice("kernel", kernel, KERNELS)] * check_real("sigma", sigma)**2
     return lambda Z: -(Z.shape[1] - Z.sum(1)) / width
 
 def uniform(sigma: float = 0.25, weighting: bool = True, kernel: str = "paper", original_first: bool = False) -> Neighborhood:
-    "LIME: masks uniform over {0,1}^d, weighted by `exponential` unless `weighting` is False (LIME+π=1)."
+    "LIME: masks uniform over {0,1}^d, weighted by `exponential` unless `weighting` is False (LIME+π=1). Raises as that does."
     log_weight = exponential(sigma, kernel)
     return Neighborhood("uniform", by_size(log_binomial), log_weight if weighting else unweighted, original_first=original_first)
 
 def cosine(sigma: float = 0.25, original_first: bool = True) -> Neighborhood:
-    "LIME as its package explains images by default: uniform masks weighted exp(-D²/(2σ²)), D = 1 - √(k/d) the cosine distance of a mask of size k from the full one."
+    "LIME as its package explains images by default: uniform masks weighted exp(-D²/(2σ²)), D = 1 - √(k/d) the cosine distance of a mask of size k from the full one. Raises a ValueError unless σ is above 0."
     width = 2*check_real("sigma", sigma)**2
     return Neighborhood("cosine", by_size(log_binomial), lambda Z: -(1 - np.sqrt(Z.mean(1)))**2/width, original_first=original_first)
 
@@ -83,7 +83,7 @@ def cosine(sigma: float = 0.25, original_first: bool = True) -> Neighborhood:
 DISTANCES = {"l2": lambda k, d: k, "cosine": lambda k, d: -(1 - np.sqrt(k/d))**2}   # /σ²: the log of the weight of a mask of size k, up to a constant
 
 def binomial(sigma: float = 0.25, exclude_full: bool = False, original_first: bool = False, distance: str = "l2") -> Neighborhood:
-    "GLIME-Binomial: masks of size k with probability proportional to C(d, k) exp(k/σ²) (GLIME B.2), or with distance \"cosine\" to C(d, k) exp(-(1 - √(k/d))²/σ²), as the released code samples texts; `exclude_full` leaves out k = d, as the released code."
+    "GLIME-Binomial: masks of size k with probability proportional to C(d, k) exp(k/σ²) (GLIME B.2), or with distance \"cosine\" to C(d, k) exp(-(1 - √(k/d))²/σ²), as the released code samples texts; `exclude_full` leaves out k = d, as the released code. Raises a ValueError for another distance and unless σ is above 0."
     check_real("sigma", sigma); log_weight = DISTANCES[check_choice("distance", distance, DISTANCES)]
     def log_law(d):
         law = log_binomial(d) + log_weight(np.arange(d + 1), d)/sigma**2
@@ -93,13 +93,13 @@ def binomial(sigma: float = 0.25, exclude_full: bool = False, original_first: bo
 
 # %% ../nbs/20_neighborhoods.ipynb #8f9b6aeb
 def shapley_kernel(Z: np.ndarray, ends: float = np.inf) -> np.ndarray:
-    "log of KernelSHAP's weight (d-1) / (C(d,k) k (d-k)) of masks [n, d]; `ends` is the weight of the empty and the full mask (the released code of LFA, and captum: 1e6)."
+    "log of KernelSHAP's weight (d-1) / (C(d,k) k (d-k)) of masks [n, d] (LFA A.2.2): float64 [n]; `ends` is the weight of the empty and the full mask (the released code of LFA, and captum: 1e6)."
     d, k = Z.shape[1], Z.sum(1)
     inside = np.clip(k, 1, max(d - 1, 1))
     with np.errstate(divide="ignore"): return np.where((k > 0) & (k < d), np.log(d - 1) - log_binomial(d)[inside] - np.log(inside*(d - inside)), np.log(ends))
 
 def shapley() -> Neighborhood:
-    "KernelSHAP's law: size k in 1..d-1 with probability proportional to 1/(k(d-k)), unweighted. Needs d >= 2."
+    "KernelSHAP's law: size k in 1..d-1 with probability proportional to 1/(k(d-k)), unweighted. Drawing raises a ValueError for d below 2."
     def log_law(d):
         k = np.arange(check_count("d", d, 2) + 1)
         with np.errstate(divide="ignore"): return -np.log((k*(d - k)).astype(float), where=k*(d - k) > 0, out=np.full(d + 1, np.inf))
@@ -113,20 +113,20 @@ def _noise(name: str, sigma: float, noise_scale: float, standard: Callable, orig
     return Neighborhood(name, lambda n, d, generator: deviation*standard(generator, (n, d)), operator="add", original_first=original_first, unit=GREY)
 
 def gauss(sigma: float = 0.25, noise_scale: float = 8.0, original_first: bool = False) -> Neighborhood:
-    "GLIME-Gauss: N(0, (noise_scale σ)²) grey levels added to each superpixel."
+    "GLIME-Gauss (GLIME A.5): N(0, (noise_scale σ)²) grey levels of 1/255 added to each superpixel. Raises a ValueError unless σ and noise_scale are above 0."
     return _noise("gauss", sigma, noise_scale, lambda g, shape: g.standard_normal(shape), original_first)
 
 def laplace(sigma: float = 0.25, noise_scale: float = 8.0, original_first: bool = False) -> Neighborhood:
-    "GLIME-Laplace: Laplace noise of the same variance as `gauss`."
+    "GLIME-Laplace (GLIME A.5): Laplace noise of the same variance as `gauss`. Raises as that does."
     return _noise("laplace", sigma, noise_scale, lambda g, shape: g.laplace(0, 1/np.sqrt(2), shape), original_first)
 
 def box(sigma: float = 0.25, noise_scale: float = 8.0, original_first: bool = False) -> Neighborhood:
-    "GLIME-Uniform: noise uniform in an interval, of the same variance as `gauss`."
+    "GLIME-Uniform (GLIME A.5): noise uniform in an interval, of the same variance as `gauss`. Raises as that does."
     return _noise("box", sigma, noise_scale, lambda g, shape: g.uniform(-np.sqrt(3), np.sqrt(3), shape), original_first)
 
 # %% ../nbs/20_neighborhoods.ipynb #11097d3f
 def all_masks(d: int) -> np.ndarray:
-    "All 2^d masks, bool [2^d, d]; bit i of the row's index is feature i. Needs d <= 20."
+    "All 2^d masks, bool [2^d, d]; bit i of the row's index is feature i. Raises a ValueError for d outside 1..20."
     check_count("d", d, 1, 20)
     return (np.arange(2**d)[:, None] >> np.arange(d) & 1).astype(bool)
 
@@ -150,12 +150,12 @@ SAMPLINGS = {"shapley": lambda: Neighborhood("kernel_shap", _with_ends(shapley()
              "exhaustive": lambda: exhaustive(shapley_kernel)}
 
 def kernel_shap(sampling: str = "shapley") -> Neighborhood:
-    "KernelSHAP (LFA A.2.2) with efficiency exact: sizes drawn from the Shapley law (\"shapley\", as captum), uniform masks weighted (\"bernoulli\", LFA's code) or all masks (\"exhaustive\", d <= 20)."
+    "KernelSHAP (LFA A.2.2) with efficiency exact: sizes drawn from the Shapley law (\"shapley\", as captum), uniform masks weighted (\"bernoulli\", LFA's code) or all masks (\"exhaustive\", d <= 20). Raises a ValueError for another sampling."
     return SAMPLINGS[check_choice("sampling", sampling, SAMPLINGS)]()
 
 # %% ../nbs/20_neighborhoods.ipynb #d2736c87
 def bernoulli(kernel_width: float = 1.0, kernel: str = "paper") -> Neighborhood:
-    "LIME (LFA A.2.1): uniform masks weighted exp(-‖x - x⊙ξ‖²/width²) (\"paper\", and LFA's code) or exp(-‖x - x⊙ξ‖²/(2 width²)) (\"captum\")."
+    "LIME (LFA A.2.1): uniform masks weighted exp(-‖x - x⊙ξ‖²/width²) (\"paper\", and LFA's code) or exp(-‖x - x⊙ξ‖²/(2 width²)) (\"captum\"). Raises a ValueError for another kernel and unless the width, in the input's own units, is above 0."
     scale = KERNELS[check_choice("kernel", kernel, KERNELS)] * check_real("kernel_width", kernel_width)**2
     return Neighborhood("bernoulli", by_size(log_binomial), log_kernel=lambda moved: -(moved**2).sum(-1)/scale)
 
@@ -167,7 +167,7 @@ def one_out() -> Neighborhood:
 
 # %% ../nbs/20_neighborhoods.ipynb #790e0b5d
 def normal(sigma: float = 0.1) -> Neighborhood:
-    "C-LIME and SmoothGrad (LFA A.2.4, A.2.5): N(0, σ²) added to every feature, σ in the input's own units."
+    "C-LIME and SmoothGrad (LFA A.2.4, A.2.5): N(0, σ²) added to every feature, σ in the input's own units. Raises a ValueError unless σ is above 0."
     return replace(gauss(sigma, noise_scale=1.0), name="normal", unit=1.0)
 
 @cache
@@ -177,20 +177,20 @@ def _legendre(n: int) -> tuple[np.ndarray, np.ndarray]:
     return (nodes + 1)/2, weights/2
 
 def segment(a: float = 0.0, quadrature: bool = True) -> Neighborhood:
-    "Integrated Gradients (LFA A.2.7): all features times one α ~ Uniform(a, 1), 0 <= a < 1; by Gauss-Legendre quadrature (as captum), or drawn (as LFA's code)."
+    "Integrated Gradients (LFA A.2.7): all features times one α ~ Uniform(a, 1), 0 <= a < 1; by Gauss-Legendre quadrature (as captum), or drawn (as LFA's code). Raises a ValueError for another a."
     if not 0 <= check_real("a", a, strict=False) < 1: raise ValueError(f"a is {a!r}; allowed: a number of at least 0 and below 1")
     if not quadrature: return Neighborhood("segment", lambda n, d, generator: generator.uniform(a, 1, (n, 1)), operator="scale")
     return Neighborhood("segment", lambda n, d, generator: a + (1 - a)*_legendre(n)[0][:, None], lambda Z: np.log(_legendre(len(Z))[1]), operator="scale", exact=True)
 
 def here(operator: str = "add") -> Neighborhood:
-    "The unperturbed input alone: the limit of `normal` as σ → 0 (\"add\"), and of `segment` as a → 1 (\"scale\")."
+    "The unperturbed input alone: the limit of `normal` as σ → 0 (\"add\"), and of `segment` as a → 1 (\"scale\") (LFA A.2.6, A.2.8). Raises a ValueError for another operator."
     center = {"add": 0., "scale": 1.}[check_choice("operator", operator, ["add", "scale"])]
     return Neighborhood("here", lambda n, d, generator: np.full((1, d), center), operator=operator, exact=True)
 
 # %% ../nbs/20_neighborhoods.ipynb #a05a1087
 def embedded(
     encode: Callable,      # masks bool [n, d] -> embeddings [n, m], array or tensor
-    sigma: float = 0.25,
+    sigma: float = 0.25,   # in the unit of the embeddings' distances
     power: int = 2,        # log π = -(distance/σ)^power, 1 or 2
 ) -> Neighborhood:
     "ALIME: uniform masks weighted by the distance of `encode(mask)` from the embedding of the full mask (GLIME A.6). The weights raise where embeddings are not finite, or all the same."
@@ -198,7 +198,7 @@ def embedded(
     return Neighborhood("embedded", by_size(log_binomial), lambda Z: -(embedding_distances(encode, Z)/width)**power)
 
 def embedding_distances(encode: Callable, Z: np.ndarray) -> np.ndarray:
-    "The Euclidean distance of each mask's embedding from that of the full mask: float64 [n]."
+    "The Euclidean distance of each mask's embedding from that of the full mask, Z bool [n, d]: float64 [n]. Raises a ValueError for embeddings that are not [n + 1, m], not finite, or all the same."
     E = to_numpy(encode(np.concatenate([np.ones((1, Z.shape[1]), bool), Z]))).astype(np.float64)
     if E.ndim != 2 or len(E) != len(Z) + 1: raise ValueError(f"encode returned shape {E.shape} for {len(Z) + 1} masks; allowed: ({len(Z) + 1}, m)")
     if not np.isfinite(E).all(): raise ValueError(f"encode returned {np.count_nonzero(~np.isfinite(E))} values that are NaN or infinite; allowed: finite numbers")
@@ -212,7 +212,7 @@ def cluster(
     n_clusters: int = 2,
     labels=None,            # [n], the clusters, where they are known: for many inputs of one table
 ) -> Neighborhood:          # of this input alone
-    "DLIME: the rows of the input's cluster, less the input, as ξ (GLIME A.6)."
+    "DLIME: the rows of the input's cluster, less the input, as ξ (GLIME A.6). Raises a ValueError on a bad argument."
     from sklearn.cluster import AgglomerativeClustering
     R = check_points("rows", rows, ndim=2).double().numpy()
     center = check_vector("x", x, R.shape[1])
@@ -231,7 +231,7 @@ def ball(
     radius: float = 1.0,
     seed: int = 0,
 ) -> np.ndarray:            # float64 [n, d]
-    "Points that are uniform in the ball around 0. Raises on another norm and on a radius that is not above 0."
+    "Points that are uniform in the ball around 0 (GLIME A.5). Raises on another norm and on a radius that is not above 0."
     check_count("n", n); check_count("d", d); check_real("radius", radius); check_choice("norm", norm, [1, 2, "inf"])
     generator = np.random.default_rng(check_count("seed", seed, 0))
     if norm == "inf": return radius*generator.uniform(-1, 1, (n, d))
@@ -240,6 +240,6 @@ def ball(
 
 # %% ../nbs/20_neighborhoods.ipynb #5c9f410e
 def effective_sample_size(log_weight: np.ndarray) -> np.ndarray:
-    "Kish's (Σw)² / Σw² over the last axis, exact even where every weight underflows; between 1 and n. Rows of infinite weight, which are constraints, do not count."
+    "Kish's (Σw)² / Σw² over the last axis of log w [..., n], exact even where every weight underflows; between 1 and n. Rows of infinite weight, which are constraints, do not count."
     log_w = np.where(np.isposinf(log_weight), -np.inf, log_weight)
     return np.exp(2*logsumexp(log_w, axis=-1) - logsumexp(2*log_w, axis=-1))

@@ -25,7 +25,7 @@ from .tabular import Table
 # %% ../nbs/03_networks.ipynb #c61bae0a
 @dataclass(frozen=True)
 class Recipe:
-    "An architecture and how it is trained."
+    "An architecture and how it is trained (LFA A.4)."
     layers: int        # linear layers; hidden ones are one fewer
     task: str          # "regression": tanh; "classification": relu, then a sigmoid
     lr: float
@@ -37,7 +37,7 @@ RECIPES = {"linear": Recipe(1, "regression", .2, 100, 12345), "nn1": Recipe(3, "
 WIDTH, BATCH, PERIOD = 8, 64, 200
 
 class TableNetwork(nn.Module):
-    "Rows [n, p] -> one number each [n]: a value for regression, the probability of label 1 for classification."
+    "Rows [n, p] -> one number each [n]: a value for regression, the probability of label 1 for classification. Raises a ValueError for an architecture that is not in RECIPES."
     def __init__(self, architecture: str, n_features: int):
         super().__init__()
         recipe = RECIPES[check_choice("architecture", architecture, RECIPES)]
@@ -58,7 +58,7 @@ def _empty(architecture: str, n_features: int) -> TableNetwork:
     with torch.random.fork_rng(devices=[]): return TableNetwork(architecture, n_features)
 
 def of_task(task: str) -> list[str]:
-    "The four architectures of \"regression\" or \"classification\", the simple one first."
+    "The four architectures of \"regression\" or \"classification\", the simple one first. Raises a ValueError for another task."
     check_choice("task", task, ["regression", "classification"])
     return [name for name, recipe in RECIPES.items() if recipe.task == task]
 
@@ -87,7 +87,7 @@ CHECKPOINTS = {"linear": "regr_linear_who", "nn1": "regr_ffnnA_who", "nn2": "reg
                "logistic": "classif_logistic_heloc", "nna": "classif_ffnnA_heloc", "nnb": "classif_ffnnB_heloc", "nnc": "classif_ffnnC_heloc"}
 
 def authors_network(architecture: str) -> TableNetwork:
-    "One of the LFA authors' eight trained models, from the asset \"lfa\"."
+    "One of the LFA authors' eight trained models, from the asset \"lfa\". Raises a ValueError for another architecture, a FileNotFoundError where the asset is not at hand."
     name = CHECKPOINTS[check_choice("architecture", architecture, CHECKPOINTS)]
     return load_checkpoint(fetch("lfa")/"checkpoints"/f"{name}.safetensors", architecture)
 
@@ -101,7 +101,7 @@ def train(
     seed: int | None = None,     # the released code's by default
     epochs: int | None = None,   # the recipe's by default
 ) -> TableNetwork:
-    "Train from scratch by the released recipe: mean squared error or cross-entropy, plain SGD, cosine learning rate. Raises `Diverged`."
+    "Train from scratch by the released recipe (LFA A.4): mean squared error or cross-entropy, plain SGD, cosine learning rate. Raises `Diverged`."
     recipe = RECIPES[check_choice("architecture", architecture, RECIPES)]
     if recipe.task != table.task: raise ValueError(f"architecture is {architecture!r}, for {recipe.task}; allowed for {table.name}: {', '.join(of_task(table.task))}")
     generator = torch.Generator().manual_seed(recipe.seed if seed is None else check_count("seed", seed, 0))
@@ -127,7 +127,7 @@ def _started(architecture, n_features, generator) -> TableNetwork:
 
 @torch.no_grad()
 def performance(network: Callable, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    "Mean squared error, and accuracy at 0.5 where the labels are 0 and 1."
+    "Mean squared error (`mse`) on rows X [n, p] with targets y [n], and `accuracy` at 0.5 where the labels are 0 and 1."
     out = network(torch.tensor(X, dtype=torch.float32)).double().numpy()
     found = dict(mse=float(((out - y)**2).mean()))
     return found | dict(accuracy=float(((out > .5) == (y > .5)).mean())) if set(np.unique(y)) <= {0., 1.} else found
@@ -175,6 +175,6 @@ def load_networks(table: Table) -> dict[str, TableNetwork]:
 LABELS = {"linear": "linear regression", "nn1": "NN1", "nn2": "NN2", "nn3": "NN3", "logistic": "logistic regression", "nna": "NNA", "nnb": "NNB", "nnc": "NNC"}
 
 def published_name(architecture: str) -> str:
-    "An architecture as data/published/lfa.csv names its model, e.g. \"regr_who_ffnnA\"."
+    "An architecture as data/published/lfa.csv names its model, e.g. \"regr_who_ffnnA\". Raises a ValueError for another architecture."
     task, kind, table = CHECKPOINTS[check_choice("architecture", architecture, CHECKPOINTS)].split("_")
     return f"{task}_{table}_{kind}"

@@ -40,7 +40,7 @@ def _hooked(place: str) -> Callable:
     return forward
 
 def outputs(network: nn.Module, layers: list[nn.Module], images: torch.Tensor) -> list[torch.Tensor]:
-    "What some layers pass on when a network sees normalised images."
+    "What some layers pass on, a tensor each, when a network sees normalised images [B, 3, H, W]."
     found: dict[nn.Module, torch.Tensor] = {}
     handles = [layer.register_forward_hook(lambda layer, inputs, out: found.update({layer: out})) for layer in layers]
     try: network(images)
@@ -73,7 +73,7 @@ KINDS: dict[str, Kind] = {   # library and class
 }
 
 def kind_of(network: nn.Module) -> Kind:
-    "Raises a ValueError for a network that does not read a set of tokens: a convolutional one, or one whose windows need them all, as Swin's."
+    "The kind of a network. Raises a ValueError for one that does not read a set of tokens: a convolutional one, or one whose windows need them all, as Swin's."
     name = f"{type(network).__module__.partition('.')[0]}.{type(network).__name__}"
     if name not in KINDS: raise ValueError(f"network is a {name}, which does not read a set of tokens; allowed: {', '.join(KINDS)}")
     return KINDS[name]
@@ -114,7 +114,7 @@ class MaskedPatches(Scored):
 
 # %% ../nbs/17_patches.ipynb #0c6607de
 def rollout(attentions: torch.Tensor) -> torch.Tensor:
-    "Scores float [B, N] of patches from attention [B, depth, heads, 1 + N, 1 + N] whose rows sum to 1."
+    "Scores float [B, N] of patches from attention [B, depth, heads, 1 + N, 1 + N] whose rows sum to 1 (attention rollout, Abnar and Zuidema 2020). Raises a ValueError for another shape."
     if attentions.ndim != 5 or attentions.shape[3] != attentions.shape[4]: raise ValueError(f"attentions has shape {list(attentions.shape)}; allowed: [B, depth, heads, 1 + N, 1 + N]")
     mixed = (attentions.mean(2) + torch.eye(attentions.shape[-1], device=attentions.device))/2
     carried = mixed[:, 0]
@@ -128,7 +128,7 @@ def _unit(maps: torch.Tensor) -> torch.Tensor:
     return (maps - low)/(high - low).clamp(min=1e-12)
 
 def feature_masks(maps: torch.Tensor, threshold: float = .1) -> torch.Tensor:
-    "Maps [D, p] merged where the cosine distance of all in a group is below `threshold`: masks [m, p] in [0, 1]."
+    "Maps [D, p] merged where the cosine distance of all in a group is below `threshold`: masks [m, p] in [0, 1] (ViT-CX). Raises a ValueError for a threshold that is not above 0."
     unit = _unit(maps)
     near = 1 - F.normalize(unit, dim=1) @ F.normalize(unit, dim=1).T
     groups = AgglomerativeClustering(n_clusters=None, distance_threshold=check_real("threshold", threshold), metric="precomputed", linkage="complete").fit(near.clamp(min=0).cpu().double().numpy()).labels_
@@ -143,7 +143,7 @@ def vit_cx(
     noise: float = .1,            # standard deviation, in the unit of normalised pixels
     seed: int = 0,
 ) -> torch.Tensor:                # float32 [H, W]
-    "ViT-CX's heat map; masks are enlarged bilinearly, noise is where a mask is not. Two passes, and two for each mask."
+    "ViT-CX's heat map (Xie et al. 2023); masks are enlarged bilinearly, noise is where a mask is not. Two passes, and two for each mask. Raises a ValueError as `kind_of` does."
     kind, size = kind_of(network), image.shape[1:]
     tokens = outputs(network, [kind.last(network)], image[None])[0][0, 1:]
     maps = tokens.T.reshape(1, -1, *(side//kind.patch(network) for side in size))

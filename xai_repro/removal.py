@@ -65,7 +65,7 @@ class Removal:
         return lambda masks: baseline.expand(len(masks), -1, -1, -1)
 
     def __call__(self, image: torch.Tensor, segments: torch.Tensor) -> Renderer:
-        "Bind `image` [3, H, W] and `segments` int64 [H, W]; returns masks bool [n, d] -> images [n, 3, H, W]."
+        "Bind `image` [3, H, W] and `segments` int64 [H, W]; returns masks bool [n, d] -> images [n, 3, H, W]. Raises a TypeError or ValueError for another image or segments."
         image = check_images("image", image, 3)
         segments = check_segments("segments", segments, image.shape[1:]).to(image.device)
         behind, spread = self.behind(image, segments), Spread(segments)
@@ -82,7 +82,7 @@ class MeanColor(Removal):
 
 @dataclass(frozen=True)
 class Constant(Removal):
-    "Absent segments show one colour."
+    "Absent segments show one colour. Raises a ValueError for a colour outside [0, 1]."
     rgb: tuple[float, float, float] = (0.0, 0.0, 0.0)  # each in [0, 1]; black by default
 
     def __post_init__(self):
@@ -94,7 +94,7 @@ class Constant(Removal):
 
 @dataclass(frozen=True)
 class Blur(Removal):
-    "Absent segments show the image behind a Gaussian blur."
+    "Absent segments show the image behind a Gaussian blur. Raises a ValueError unless its width is above 0."
     sigma: float = 10.0  # width of the Gaussian, pixels
 
     def __post_init__(self): check_real("sigma", self.sigma)
@@ -135,7 +135,7 @@ def _neural(dtype: str = "float32", compile: bool = False) -> Callable:
 INPAINTERS = {"telea": partial(_opencv, "INPAINT_TELEA"), "navier_stokes": partial(_opencv, "INPAINT_NS"), "biharmonic": _biharmonic, "neural": _neural}
 
 class Inpaint(Removal):
-    "Absent segments show what an inpainter paints there (LIME-G). Deterministic for a given mask, whatever else is in the batch, if the generator is."
+    "Absent segments show what an inpainter paints there (LIME-G). Deterministic for a given mask, whatever else is in the batch, if the generator is. Raises a TypeError or ValueError on a bad argument, an ImportError where opencv is needed and missing, a ValueError for a fill that is not finite or leaves [0, 1]."
     def __init__(
         self,
         method: str = "telea",               # "telea", "navier_stokes" (opencv), "biharmonic" (scikit-image) or "neural" (the committed network)

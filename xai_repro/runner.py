@@ -86,7 +86,7 @@ def _tables(experiment: str) -> dict[str, dict]:
     except tomllib.TOMLDecodeError as error: raise ValueError(f"{path} is not valid TOML: {error}") from None
 
 def profiles(experiment: str) -> list[str]:
-    "The profiles that an experiment has, from the smallest to the largest; every experiment has `smoke`."
+    "The profiles that an experiment has, from the smallest to the largest; every experiment has `smoke`. Raises a ValueError where profiles.toml has another, or is not TOML."
     tables = _tables(experiment)
     for name in tables: check_choice(f"profile of {experiment} in profiles.toml", name, PROFILES)
     return [name for name in PROFILES if name == "smoke" or name in tables]

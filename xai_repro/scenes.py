@@ -21,7 +21,7 @@ from .models import Classifier
 SCENES = ("airport", "auditorium", "bedroom", "campus", "desert", "football_stadium", "landscape", "rainforest")
 
 def scenes(part: str) -> pd.DataFrame:
-    "The scenes of one part of the split (\"train\" or \"held_out\"), kinds in turn: columns file (in the asset's folder), label (place in SCENES)."
+    "The scenes of one part of the split (\"train\" or \"held_out\"), kinds in turn: columns file (in the asset's folder), label (place in SCENES). Raises a ValueError for another part."
     table = inpainting.split().query("source == 'scenes_sun8'")
     table = table[table.part == check_choice("part", part, ["train", "held_out"])]
     kind = table.file.str.split("/").str[0]
@@ -29,7 +29,7 @@ def scenes(part: str) -> pd.DataFrame:
     return pd.DataFrame(dict(file=table.file, label=kind.map(SCENES.index))).iloc[np.lexsort([kind, order])].reset_index(drop=True)
 
 def load_scenes(part: str, n: int | None = None, size: int = 224) -> dict[str, torch.Tensor]:
-    "The first `n` of `scenes` (all by default): file -> [3, size, size]. Raises a FileNotFoundError where the asset is not at hand."
+    "The first `n` of `scenes` (all by default): file -> [3, size, size] in [0, 1]. Raises a FileNotFoundError where the asset is not at hand."
     table = scenes(part)
     return {f: load_image(fetch("scenes_sun8")/f, size, size) for f in table.file[:len(table) if n is None else check_count("n", n, 1, len(table))]}
 

@@ -55,7 +55,7 @@ def jaccard(
     by: str = "signed",      # rank by the "signed" weight (GLIME) or the "absolute" one
     ties: str = "expected",  # "expected": the mean over random tie-breaks; "index": ties go to the higher index, as argsort in the released code
 ) -> float:
-    "Jaccard index of the top-k features of two explanations (GLIME, Fig. 4a and 7)."
+    "Jaccard index of the top-k features of two explanations, in [0, 1] (GLIME, Fig. 4a and 7). Raises a ValueError on a bad argument."
     a, b = _pair(a, b)
     check_count("k", k, 1, len(a)); check_choice("ties", ties, TIES)
     a, b = (BY[check_choice("by", by, BY)](w) for w in (a, b))
@@ -69,13 +69,13 @@ def _pair(a, b) -> tuple[np.ndarray, np.ndarray]:
 
 # %% ../nbs/30_similarity.ipynb #f5519fec
 def jaccard_by_chance(d: int, k: int) -> float:
-    "Expected Jaccard of two independent uniformly random k-subsets of d features (exact, hypergeometric)."
+    "Expected Jaccard of two independent uniformly random k-subsets of d features (exact, hypergeometric). Raises a ValueError for k outside 1..d."
     k = check_count("k", k, 1, check_count("d", d))
     return float(sum(p*i/(2*k - i) for i, p in _hypergeometric(d, k, k)))
 
 # %% ../nbs/30_similarity.ipynb #beb9b718
 def jaccard_curve(a, b, by: str = "signed", ties: str = "expected") -> np.ndarray:
-    "`jaccard` for k = 1..d: float64 [d]. Its mean is GLIME's average Jaccard index."
+    "`jaccard` for k = 1..d: float64 [d]. Its mean is GLIME's average Jaccard index (A.2). Arguments and errors as for `jaccard`."
     a, b = _pair(a, b)
     check_choice("ties", ties, TIES)
     va, vb = (BY[check_choice("by", by, BY)](w) for w in (a, b))
@@ -91,18 +91,18 @@ def chance_curve(d: int) -> np.ndarray:
 
 # %% ../nbs/30_similarity.ipynb #c1bd5d99
 def over_pairs(weights: np.ndarray, metric: Callable) -> np.ndarray | float:
-    "Mean of `metric(a, b)` over all pairs of the rows of `weights` [s, d], s >= 2."
+    "Mean of `metric(a, b)` over all pairs of the rows of `weights` [s, d], s >= 2: a number, or an array where the metric gives one. Raises a ValueError for other weights."
     weights = np.asarray(weights, np.float64)
     if weights.ndim != 2 or len(weights) < 2: raise ValueError(f"weights has shape {weights.shape}; allowed: (s, d) with s >= 2 explanations")
     return np.mean([metric(a, b) for a, b in combinations(weights, 2)], axis=0)
 
 # %% ../nbs/30_similarity.ipynb #7b1f08e7
 def mse(a, b) -> float:
-    "Mean squared difference of two explanations [d]."
+    "Mean squared difference of two explanations [d] (GLIME Fig. 8). Raises a ValueError where they are not finite, or not of one length."
     a, b = _pair(a, b); return float(((a - b)**2).mean())
 
 def mae(a, b) -> float:
-    "Mean absolute difference of two explanations [d]."
+    "Mean absolute difference of two explanations [d] (GLIME Fig. 8). Raises as `mse`."
     a, b = _pair(a, b); return float(np.abs(a - b).mean())
 
 class NoVariation(ValueError):
@@ -115,11 +115,11 @@ def _correlation(function: Callable, a, b) -> float:
     return float(function(a, b).statistic)
 
 def pearson(a, b) -> float:
-    "Pearson's correlation of two explanations [d]; raises if one is constant."
+    "Pearson's correlation of two explanations [d] (GLIME Fig. 8). Raises as `mse`, and NoVariation if one is constant."
     return _correlation(stats.pearsonr, a, b)
 
 def spearman(a, b) -> float:
-    "Spearman's rank correlation of two explanations [d], or of the pixels of two maps [H, W]; raises if one is constant."
+    "Spearman's rank correlation of two explanations [d] (GLIME Fig. 8), or of the pixels of two maps [H, W] (LIME-G 4.4). Raises a ValueError where they are not finite, or not of one shape, and NoVariation if one is constant."
     if np.ndim(a) == 2: a, b = (m.ravel() for m in _maps(a, b))
     return _correlation(stats.spearmanr, a, b)
 
@@ -146,14 +146,14 @@ def ssim(
     rescale: bool = True,      # divide each by its largest absolute value (one of zeros stays)
     data_range: float = 2,     # between the smallest and the largest value that a map may have
 ) -> float:
-    "Structural similarity of two maps, window 5 (LIME-G 4.4). The group's own code rescales LIME's maps alone, and takes a range of 1 for meaningful perturbation."
+    "Structural similarity of two maps, window 5 (LIME-G 4.4). The group's own code rescales LIME's maps alone, and takes a range of 1 for meaningful perturbation. Raises a ValueError for maps that are not finite, not of one shape or smaller than the window."
     a, b = _maps(a, b)
     _at_least(SSIM_WINDOW, "SSIM's window", a)
     a, b = (_rescaled(m) if rescale else m for m in (a, b))
     return float(structural_similarity(a, b, win_size=SSIM_WINDOW, data_range=check_real("data_range", data_range)))
 
 def hog_correlation(a, b) -> float:
-    "Pearson's correlation of two maps' histograms of oriented gradients: cells of 16 pixels, 9 orientations, blocks of 3 cells, L2-Hys (LIME-G 4.4). Raises if a map has no gradient."
+    "Pearson's correlation of two maps' [H, W] histograms of oriented gradients: cells of 16 pixels, 9 orientations, blocks of 3 cells, L2-Hys (LIME-G 4.4). Raises a ValueError as `ssim` does, for maps below 48 pixels a side, and NoVariation if a map has no gradient."
     a, b = _maps(a, b)
     _at_least(3*HOG_CELL, "a block of 3 cells", a)
     for name, m in (("a", a), ("b", b)):
@@ -173,17 +173,17 @@ def each_pair(
     return np.array([metric(a, b) for a, b in combinations(m, 2)])
 
 def pairwise(maps, metric: str | Callable) -> float:
-    "The mean of `each_pair`."
+    "The mean of `each_pair`, a number. Raises as that does."
     return float(each_pair(maps, metric).mean())
 
 # %% ../nbs/30_similarity.ipynb #364a50a6
 def l1_distance(A, B) -> np.ndarray:
-    "Σ_j |a_j - b_j| of each pair of rows, [..., p] -> float64 [...] (LFA 5.1)."
+    "Σ_j |a_j - b_j| of each pair of rows, [..., p] -> float64 [...] (LFA 5.1). Raises a ValueError for another number of features and for numbers that are not finite."
     A, B = _rows(A, B)
     return np.abs(A - B).sum(-1)
 
 def cosine_distance(A, B) -> np.ndarray:
-    "1 - cos of the angle of each pair of rows, [..., p] -> float64 [...] in [0, 2] (LFA 5.1); 1 where a row is all zeros."
+    "1 - cos of the angle of each pair of rows, [..., p] -> float64 [...] in [0, 2] (LFA 5.1); 1 where a row is all zeros. Raises as `l1_distance`."
     A, B = _rows(A, B)
     lengths = np.linalg.norm(A, axis=-1)*np.linalg.norm(B, axis=-1)
     return 1 - np.divide((A*B).sum(-1), lengths, out=np.zeros_like(lengths), where=lengths > 0)

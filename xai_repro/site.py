@@ -63,7 +63,7 @@ def pages(folder: Path) -> list[Path]:
     return found
 
 def mend(folder: Path) -> int:
-    "Make links to notebooks links to their pages, where these are; how many."
+    "Make links to notebooks links to their pages, where these are; how many links to notebooks there were. Raises as `pages`."
     total = 0
     for page in pages(folder):
         def to_page(link):
@@ -121,7 +121,7 @@ def seen(
     folder: Path,
     browser: str = "/usr/bin/chromium",
     pictures: dict[str, Path] | None = None,    # page -> where to write a picture of it
-    width: int = 1300,
+    width: int = 1300,                          # of the browser's window, pixels
 ) -> pd.DataFrame:
     "What a browser finds wrong with the pages of a site: columns page, what, where. Needs playwright and a Chromium."
     from playwright.sync_api import sync_playwright

@@ -20,7 +20,7 @@ from .similarity import chance_curve, jaccard_curve, over_pairs
 TOPS = (1, 5, 10, 20)     # GLIME Fig. 4a and 7
 
 def at_tops(curve: np.ndarray) -> dict[str, float]:
-    "A curve over k = 1..d at each k of TOPS (at d where d is smaller), and its mean."
+    "A curve [d] over k = 1..d at each k of TOPS (at d where d is smaller), and its mean."
     return {**{f"top{k}": float(curve[min(k, len(curve)) - 1]) for k in TOPS}, "mean": float(np.mean(curve))}
 
 def agreement(weights) -> dict[str, float]:

@@ -33,7 +33,7 @@ def _weights(weights) -> np.ndarray:
     return w
 
 class Objective:
-    "LiMA's objective (Eq. 8) of sets of features: masks bool [n, d] -> float64 [n]. Counts the sets it is asked (`n_evaluations`) and the passes really made (`n_queries`)."
+    "LiMA's objective (Eq. 8) of sets of features: masks bool [n, d] -> float64 [n]. Counts the sets it is asked (`n_evaluations`) and the passes really made (`n_queries`). Raises a ValueError that names the argument and what is allowed."
     def __init__(
         self,
         value: Callable,                     # masks [n, d] -> scores [n, K]
@@ -188,7 +188,7 @@ def lima(
     direction=None,                      # [m], for "cosine"
     distance: str = "cosine",            # between embeddings, or "angle"
 ) -> Ranking:
-    "Order features by a greedy search on LiMA's objective. Raises a ValueError that names the argument and what is allowed."
+    "Order features by a greedy search on LiMA's objective (Eq. 8; \"bidirectional\": Algorithm 1). Raises a ValueError that names the argument and what is allowed."
     find = SEARCHES[check_choice("search", search, SEARCHES)]
     F = Objective(value, target, features, weights, consistency, direction, distance)
     order = np.array(find(F, F.d, min(check_count("n_pending", n_pending), F.d)))
@@ -212,7 +212,7 @@ def best_values(
     f: Callable,   # masks bool [n, d] -> [n]
     d: int,        # at most 16
 ) -> np.ndarray:   # float64 [d + 1]
-    "The largest value of any set of k features, k = 0..d, by enumeration."
+    "The largest value of any set of k features, k = 0..d, by enumeration: the optimum of LiMA's Eq. 2, which has at most k. Raises a ValueError for d outside 1..16."
     codes = np.arange(2**check_count("d", d, 1, 16))
     masks = (codes[:, None] >> np.arange(d) & 1).astype(bool)
     values, size = np.asarray(f(masks), np.float64), masks.sum(1)
@@ -224,7 +224,7 @@ def diminishing_returns(
     n: int = 1000,      # random triples: a set, a larger one, a feature in neither
     seed: int = 0,
 ) -> np.ndarray:        # float64 [n, 2]
-    "The gain from a feature at a set, and at a larger set that contains it: for a submodular function the first is never smaller (LiMA, Eq. 1)."
+    "The gain from a feature at a set, and at a larger set that contains it: for a submodular function the first is never smaller (LiMA, Eq. 1). Raises a ValueError for d below 2 or n below 1."
     rng = np.random.default_rng(seed)
     place = rng.random((check_count("n", n), check_count("d", d, 2))).argsort(1).argsort(1)        # a random order of the features each
     sizes = np.sort(rng.integers(0, d, (n, 2)), axis=1)

@@ -126,12 +126,12 @@ class Trained(NamedTuple):
     loss: np.ndarray        # float64 [m], on the held-out rows
 
 def squared_loss(coef, intercept, Z, y, w):
-    "Σ w (y - g)² / (2 Σ w) over the rows of a batch, per problem: [..., m]."
+    "Σ w (y - g)² / (2 Σ w) over the rows of a batch, per problem (LFA's released code): [..., m], of coef [..., m, p], intercept [..., m], Z [m, n, p], y and w [m, n]."
     shares = w/w.sum(-1, keepdim=True)
     return (shares*(torch.einsum("mnp,...mp->...mn", Z, coef) + intercept[..., None] - y)**2).sum(-1)/2
 
 def gradient_loss(coef, intercept, Z, G, w):
-    "Σ w ‖∇f - w_g‖² over the rows of a batch, per problem: [..., m]."
+    "Σ w ‖∇f - w_g‖² over the rows of a batch, per problem (LFA Equation 2): [..., m], of coef [..., m, p], gradients G [m, n, p] and w [m, n]; intercept and Z do not matter."
     return (w[..., None]*(G - coef[..., None, :])**2).sum((-1, -2))
 
 def train_adam(
@@ -142,7 +142,7 @@ def train_adam(
     seed: int = 0,
     keep: str = "last",     # "last": the last epoch of the best schedule (LFA's code); "best": its best epoch
 ) -> Trained:
-    "m surrogates by Adam, as LFA's released code trains each: 80/20 split, batches of 128, 8 schedules of 50 epochs, Xavier start."
+    "m surrogates by Adam, as LFA's released code trains each: 80/20 split, batches of 128, 8 schedules of 50 epochs, Xavier start. Raises a ValueError for another `keep`."
     keep = check_choice("keep", keep, ["last", "best"])
     to = lambda a, shape: torch.as_tensor(np.array(np.broadcast_to(a, shape), np.float32))
     m, n, p = (*target.shape[:2], Z.shape[-1])

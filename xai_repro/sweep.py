@@ -109,7 +109,7 @@ def gpus() -> list[str]:
 
 @contextmanager
 def local_workers(count: int, each: Iterable[str] = ()):
-    "A client of `count` workers on this machine, or of one for each GPU in `each`. The processor's cores are shared out among them, unless the environment says how many threads a job has."
+    "A client of `count` workers on this machine, or of one for each GPU in `each`. The processor's cores are shared out among them, unless the environment says how many threads a job has. Raises a ValueError for a count below 1."
     import dask
     from dask.distributed import Client, Nanny, Scheduler, SpecCluster
     own = [dict(CUDA_VISIBLE_DEVICES=gpu) for gpu in each] or [{}]*check_count("workers", count)
@@ -142,7 +142,7 @@ def slurm_workers(path: Path):
         finally: stopped.set()
 
 def slurm_script(path: Path) -> str:
-    "What `slurm_workers` would submit, once for each worker; needs no SLURM."
+    "What `slurm_workers` would submit, once for each worker; needs no SLURM. Raises a ValueError for a file that `slurm_workers` does not take."
     with _slurm(path) as (cluster, _): return cluster.job_script()
 
 @contextmanager
@@ -219,7 +219,7 @@ def remaining(
     table: pd.DataFrame,   # from `status`
     workers: int = 1,
 ) -> float:
-    "Seconds that what is running and waiting will take, at the mean of the experiment's jobs that are done, or of all that are; nan where none is."
+    "Seconds that what is running and waiting will take on so many `workers`, at the mean of the experiment's jobs that are done, or of all that are; nan where none is. Raises a ValueError for no worker."
     experiment = table.job.str.split("/").str[0]
     mean = table.seconds.groupby(experiment).transform("mean").fillna(table.seconds.mean())
     return float(mean[table.state.isin(["running", "waiting"])].sum(skipna=False)/check_count("workers", workers))

@@ -29,13 +29,13 @@ class Table:
     features: list[str] = field(repr=False)
     X_train: np.ndarray = field(repr=False)     # float64 [n, p]
     y_train: np.ndarray = field(repr=False)     # float64 [n]
-    X_test: np.ndarray = field(repr=False)
-    y_test: np.ndarray = field(repr=False)
+    X_test: np.ndarray = field(repr=False)      # float64 [k, p]; may leave [0, 1]
+    y_test: np.ndarray = field(repr=False)      # float64 [k]
     unit: float = 1.0                           # one unit of y in the target's own units
     stored_points: np.ndarray | None = field(default=None, repr=False)   # [m, p], the rows that the authors explained
 
     def points(self, n: int, seed: int = 0) -> np.ndarray:
-        "Rows to explain, float64 [n, p]: the authors' own (the first n of them) where the table has them, else n test rows drawn with `seed`."
+        "Rows to explain, float64 [n, p]: the authors' own (the first n of them) where the table has them, else n test rows drawn with `seed`. Raises a ValueError where there are fewer."
         if self.stored_points is not None: return self.stored_points[:check_count("n", n, 1, len(self.stored_points))]
         return self.X_test[np.random.default_rng(seed).choice(len(self.X_test), check_count("n", n, 1, len(self.X_test)), replace=False)]
 
@@ -50,10 +50,10 @@ def make_table(
     task: str,                # "regression" or "classification"
     frame: pd.DataFrame,      # numbers only; the features and the target
     target: str,
-    test_size: float = 0.2,
+    test_size: float = 0.2,   # share of the rows
     seed: int = 123,          # of the split
 ) -> Table:
-    "Split 80/20, then scale by the training part's minimum and maximum (LFA A.4)."
+    "Split (80/20 by default), then scale by the training part's minimum and maximum, in regression the target too (LFA A.4). Raises a ValueError for another task and for columns that are not finite."
     check_choice("task", task, ["regression", "classification"])
     bad = frame.columns[~np.isfinite(frame.to_numpy(float)).all(0)]
     if len(bad): raise ValueError(f"the columns {list(bad)} of {name} hold NaN or infinite values; allowed: finite numbers (impute or drop them first)")
@@ -73,7 +73,7 @@ def _arrays(train, test, features, target):
 TASKS = {"who": ("regression", "Life expectancy "), "heloc": ("classification", "RiskPerformance")}
 
 def authors(name: str) -> Table:
-    "The LFA authors' \"who\" (19 features) or \"heloc\" (23 features), from the asset \"lfa\"."
+    "The LFA authors' \"who\" (19 features) or \"heloc\" (23 features), from the asset \"lfa\". Raises a ValueError for another name, a FileNotFoundError where the asset is not at hand."
     task, target = TASKS[check_choice("name", name, TASKS)]
     part = lambda which, columns=(target,): read_columns(fetch("lfa")/f"{name}-clean-{which}.csv", columns)
     train, test, unscaled = part("train80-normalized"), part("test20-normalized"), part("train80")[target]
@@ -88,14 +88,14 @@ HELOC_FEATURES = """ExternalRiskEstimate MSinceOldestTradeOpen MSinceMostRecentT
     NumBank2NatlTradesWHighUtilization PercentTradesWBalance""".split()
 
 def who_raw(path: Path | None = None) -> Table:
-    "WHO life expectancy from the raw file (the asset \"who_raw\" by default)."
+    "WHO life expectancy from the raw file (the asset \"who_raw\" by default), what is missing filled from the 5 nearest rows (LFA A.4). Raises a ValueError that names missing columns, a FileNotFoundError where the asset is not at hand."
     frame = read_columns(path or fetch("who_raw"), ["Country", "Status", "Life expectancy "]).drop(columns=["Country", "Status"])
     frame = frame[[c for c in frame if c != "Life expectancy "] + ["Life expectancy "]]      # the authors' order: it decides between neighbours at equal distance
     filled = pd.DataFrame(KNNImputer(n_neighbors=5).fit_transform(frame), columns=frame.columns)
     return make_table("who_raw", "regression", filled, "Life expectancy ", seed=123)
 
 def heloc_raw(path: Path | None = None) -> Table:
-    "FICO HELOC from the raw file (the asset \"heloc_raw\" by default); label 1 is \"Good\"."
+    "FICO HELOC from the raw file (the asset \"heloc_raw\" by default) without the rows that are all -9, 23 features; label 1 is \"Good\". Raises as `who_raw`."
     frame = read_columns(path or fetch("heloc_raw"), ["RiskPerformance", *HELOC_FEATURES])
     kept = frame[(frame[HELOC_FEATURES] != -9).any(axis=1)]
     return make_table("heloc_raw", "classification", kept[HELOC_FEATURES].assign(RiskPerformance=(kept.RiskPerformance == "Good").astype(float)), "RiskPerformance", seed=42)

@@ -130,7 +130,7 @@ def _kept(name: str): return lambda classifier: load_head(name)
 HEADS = {"zero_shot": (_zero_shot, EMOTIONS), "emotion": (_kept("minilm_emotion"), EMOTIONS), "imdb": (_kept("minilm_imdb"), SENTIMENTS)}
 
 class HubTextClassifier(TextClassifier):
-    "A sequence classifier of transformers, whose head is its own and reads the first token."
+    "A sequence classifier of transformers, whose head is its own and reads the first token. It has no `embed` (a NotImplementedError)."
     compact = False
 
     def embed(self, inputs, attention, positions=None): raise NotImplementedError(f"{self.name} has its own head; an embedding is what MiniLM gives")
@@ -175,7 +175,7 @@ def _seen(ids: np.ndarray, attention: np.ndarray) -> tuple[np.ndarray, ...]:
 
 # %% ../nbs/13_text.ipynb #c6ce5ec7
 def train_head(classifier: TextClassifier, rows: pd.DataFrame, strength: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
-    "Weight float32 [K, h] and bias [K], K at least 2, of a multinomial logistic regression on the embeddings of `rows` (columns text, label)."
+    "Weight float32 [K, h] and bias [K], K at least 2, of a multinomial logistic regression, of `strength` 1/penalty, on the embeddings of `rows` (columns text, label)."
     from sklearn.linear_model import LogisticRegression
     ids = [classifier.encode(t) for t in rows.text]
     with torch.no_grad(): X = torch.cat([classifier.embed(*classifier._padded(ids[i:i + 64])).cpu() for i in range(0, len(ids), 64)]).numpy()
@@ -188,7 +188,7 @@ def train_head(classifier: TextClassifier, rows: pd.DataFrame, strength: float =
 REMOVALS = {"attention": "attention", "mask_token": "token"}      # as soft stability names them, and masked.MaskedText
 
 class MaskedText(masked.MaskedText):
-    "The value function of a text: masks bool [n, L] over its tokens -> probabilities float32 [n, K]."
+    "The value function of a text: masks bool [n, L] over its tokens -> probabilities float32 [n, K]. Raises a ValueError for an empty text and for another removal."
     def __init__(
         self,
         classifier: TextClassifier,
@@ -207,7 +207,7 @@ def over_words(
     distinct: bool = True,       # a word that comes again is one feature with the first, as in lime (MiniLM knows no case)
     batch_size: int = 64,
 ) -> tuple[masked.MaskedText, list[str]]:
-    "The value function of a text over its words, and the words [d]; the special tokens are always there. Words are the tokenizer's: signs of punctuation are words too. What lies beyond `classifier.window` tokens is not seen and is no feature."
+    "The value function of a text over its words, and the words [d]; the special tokens are always there. Words are the tokenizer's: signs of punctuation are words too. What lies beyond `classifier.window` tokens is not seen and is no feature. Raises a ValueError for an empty text and for another `mask`."
     ids = classifier.encode(text)
     owner = classifier.tokenizer(text, truncation=True, max_length=classifier.window).word_ids()
     pieces = classifier.tokenizer.convert_ids_to_tokens(ids.tolist())

@@ -37,7 +37,7 @@ class _Block(nn.Module):
         return (scores if allowed is None else scores.masked_fill(~allowed[:, None, None], -torch.inf)).softmax(-1)
 
 class VisionTransformer(nn.Module):
-    "Normalised images [B, 3, side, side] -> logits [B, n_classes]."
+    "Normalised images [B, 3, side, side] -> logits [B, n_classes]; `side` and `patch` in pixels. Raises a ValueError unless the patch divides the side."
     def __init__(self, dim: int = 128, depth: int = 5, heads: int = 4, side: int = 64, patch: int = 8, n_classes: int = 101):
         super().__init__()
         if side % check_count("patch", patch): raise ValueError(f"patch is {patch}; allowed: a divisor of the side {side}")
@@ -81,7 +81,7 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
     return 2*images - 1
 
 def drop(network: VisionTransformer, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-    "Logits [B, K] where the tokens that are not `present` bool [B, tokens] are left out: images with as many are asked together."
+    "Logits [B, K] of normalised images [B, 3, side, side] where the tokens that are not `present` bool [B, tokens] are left out: images with as many are asked together."
     counts, out = present.sum(1), None
     for count in counts.unique():
         rows = (counts == count).nonzero()[:, 0]

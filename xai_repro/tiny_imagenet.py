@@ -44,7 +44,7 @@ def classes() -> pd.DataFrame:
 def _generator(*seeds: int) -> torch.Generator: return torch.Generator().manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
 
 def draw_batch(pictures: torch.Tensor, n: int, seed: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-    "Which photographs, int64 [n], and what is shown of them, float32 [n, 3, 64, 64] in [0, 1]."
+    "Which of photographs uint8 [N, 3, 64, 64], int64 [n], and what is shown of them, float32 [n, 3, 64, 64] in [0, 1]: the same for the same seed and step. Raises a ValueError for n outside 1..N."
     check_count("n", n, 1, len(pictures))
     epoch, at = divmod(step, len(pictures)//n)
     index = torch.randperm(len(pictures), generator=_generator(seed, epoch))[at*n:(at + 1)*n]
@@ -59,7 +59,7 @@ def draw_batch(pictures: torch.Tensor, n: int, seed: int, step: int) -> tuple[to
     return index, (crops*uniform(.7, 1.3, 1, 1, 1) + uniform(-.1, .1, 1, 1, 1)).clamp(0, 1)
 
 def draw_present(n: int, tokens: int, seed: int, step: int, least: float = .25) -> torch.Tensor | None:
-    "Which patches of each photograph are there, bool [n, tokens], as many of each: at every other step all (None), else a share from `least` to 1."
+    "Which patches of each photograph are there, bool [n, tokens], as many of each: at every other step all (None), else a share of about `least` or more, and not all."
     if step % 2 == 0: return None
     rng = _generator(seed, step, 1)
     k = int(torch.randint(max(1, round(least*tokens)), tokens, (1,), generator=rng))
@@ -72,7 +72,7 @@ def hide(images: torch.Tensor, present: torch.Tensor, value: float = 0.) -> torc
     return torch.where(there > 0, images, value)
 
 def ask(network: nn.Module, images: torch.Tensor, present: torch.Tensor | None, forward: Callable | None = None) -> torch.Tensor:
-    "Logits of images [B, 3, 64, 64] in [0, 1], of which a transformer gets the tokens that are `present` (as many of each image) and no other, a convolutional network a grey in their place."
+    "Logits [B, K] of images [B, 3, 64, 64] in [0, 1], of which a transformer gets the tokens that are `present` bool [B, tokens] (as many of each image) and no other, a convolutional network a grey in their place."
     x, forward = tiny.normalise(images), forward or network
     if present is None: return forward(x)
     if isinstance(network, tiny.VisionTransformer): return forward(x, None, present.nonzero()[:, 1].view(len(x), -1))
@@ -91,7 +91,7 @@ def teach(classifier: models.Classifier, photographs: Photographs, store: Store,
     return torch.from_numpy(np.concatenate(blocks))
 
 def loss_of(logits: torch.Tensor, labels: torch.Tensor, taught: torch.Tensor | None = None, share: float = .5, smoothing: float = .1) -> torch.Tensor:
-    "Cross-entropy to smoothed labels int64 [B] and, for `share` of it, to a teacher's probabilities [B, K]."
+    "Cross-entropy of logits [B, K] to labels int64 [B], smoothed, and, for `share` of it, to a teacher's probabilities [B, K]: a number, the mean."
     K = logits.shape[1]
     target = F.one_hot(labels, K)*(1 - smoothing) + smoothing/K
     if taught is not None: target = (1 - share)*target + share*taught.float()
@@ -109,7 +109,7 @@ def learn(
     start: dict | None = None,      # the weights to begin with; drawn with the seed by default
     **settings,                     # of training.train
 ) -> tuple[nn.Module, pd.DataFrame]:
-    "Train one of the two networks; goes on from its checkpoint. The running mean of its weights, and its losses."
+    "Train one of the two networks; goes on from its checkpoint. The running mean of its weights, and its losses. Raises a ValueError for another name, and as `training.train`."
     network = training.build(tiny.NETWORKS[check_choice("name", name, tiny.NETWORKS)], seed)
     if start: network.load_state_dict(start)
     network = network.to(device, memory_format=torch.channels_last)
@@ -122,7 +122,7 @@ def learn(
     return training.train(network, loss_at, steps, checkpoint, **settings)
 
 def draw_shown(n: int, kept: float, seed: int = 0) -> torch.Tensor:
-    "Which of 64 patches of each of `n` pictures are shown, bool [n, 64]: a share `kept` at random, as many of each."
+    "Which of 64 patches of each of `n` pictures are shown, bool [n, 64]: a share `kept` at random, as many of each. Raises a ValueError for a share outside (0, 1]."
     k = max(1, round(check_share("kept", kept)*64))
     return torch.rand(check_count("n", n), 64, generator=_generator(seed, 2)).argsort(1).argsort(1) < k
 
@@ -135,7 +135,7 @@ def says(
     seed: int = 0,
     batch: int = 256,
 ) -> torch.Tensor:
-    "What a network says of pictures of which it sees a part: logits [n, 101]."
+    "What a network says of pictures of which it sees a part: logits [n, 101]. Raises a ValueError for another `absent`, and as `draw_shown`."
     check_choice("absent", absent, ["unseen", "grey"])
     present, device = draw_shown(len(pictures), kept, seed), next(network.parameters()).device
     def said(images, there):

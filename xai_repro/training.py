@@ -24,7 +24,7 @@ from .store import write_atomically
 
 # %% ../nbs/07_training.ipynb #39edcf35
 def build(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
-    "A network whose weights are drawn with `seed`; torch's own generator stays as it was."
+    "A network whose weights are drawn with `seed`; torch's own generator stays as it was. Raises a ValueError for a seed below 0."
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(check_count("seed", seed, 0))
         return make()

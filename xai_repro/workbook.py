@@ -41,11 +41,11 @@ def published(
 # %% ../nbs/50_workbook.ipynb #4891ed1a
 def intervals(
     values,                     # [n, ...], the first axis is one per independent unit (an image, a point), n >= 2
-    confidence: float = 0.95,
+    confidence: float = 0.95,   # in (0, 1)
     n_resamples: int = 10_000,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:   # low, high [...]
-    "Percentile bootstrap intervals of the means over the first axis; all columns share the resamples."
+    "Percentile bootstrap intervals of the means over the first axis; all columns share the resamples. Raises a ValueError for fewer than 2 units and for values that are not finite."
     v = np.asarray(values, np.float64)
     if v.ndim < 1 or len(v) < 2 or not np.isfinite(v).all(): raise ValueError(f"values has shape {v.shape}, {np.count_nonzero(~np.isfinite(v))} of them not finite; allowed: at least 2 finite numbers")
     n, columns = len(v), v.reshape(len(v), -1)
@@ -55,7 +55,7 @@ def intervals(
     return low, high
 
 def interval(values, confidence: float = 0.95, n_resamples: int = 10_000, seed: int = 0) -> tuple[float, float]:
-    "`intervals` of one column of values [n]."
+    "`intervals` of one column of values [n]: low, high. Raises as that does."
     if np.ndim(values) != 1: raise ValueError(f"values has shape {np.shape(values)}; allowed: [n] with at least 2 finite numbers")
     low, high = intervals(values, confidence, n_resamples, seed)
     return float(low), float(high)
@@ -74,7 +74,7 @@ def verdict(
     high: float,
     margin: float = MARGIN,   # for "equal"
 ) -> str:
-    "\"holds\", \"contradicted\" or \"undecided\" by the one rule (`RULE`)."
+    "\"holds\", \"contradicted\" or \"undecided\" by the one rule (`RULE`). Raises a ValueError for another `expected`."
     check_choice("expected", expected, ["greater", "less", "equal"])
     if expected == "less": low, high, expected = -high, -low, "greater"
     if expected == "greater": return "holds" if low > 0 else "contradicted" if high < 0 else "undecided"
@@ -195,7 +195,7 @@ def _imports(source: str) -> set[str]:
 PROFILES = ("smoke", "standard", "paper")   # from the smallest to the largest
 
 class Results:
-    "The tables of one run of one experiment, and their provenance."
+    "The tables of one run of one experiment, and their provenance. Raises a ValueError for another profile."
     def __init__(self, experiment: str, profile: str, name: str = ""):
         self.experiment, self.profile = experiment, check_choice("profile", profile, PROFILES)
         self.folder = root()/"data"/"results"/experiment/(name or profile)
@@ -234,7 +234,7 @@ def environment() -> dict:
                 gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None, date=datetime.now(timezone.utc).strftime("%Y-%m-%d"))
 
 def largest(experiment: str) -> Results:
-    "The finished results of the largest profile there is: paper, else standard, else smoke."
+    "The finished results of the largest profile there is: paper, else standard, else smoke. Raises a FileNotFoundError where there are none."
     for profile in reversed(PROFILES):
         found = Results(experiment, profile)
         if (found.folder/"provenance.json").exists(): return found
@@ -267,7 +267,7 @@ class Clock:
 
 # %% ../nbs/50_workbook.ipynb #c0c87472
 def summarize(values: pd.DataFrame, by: list[str], column: str) -> pd.DataFrame:
-    "Mean of `column` over inputs with its 95% interval, per group of `by`: columns by..., ours, low, high, inputs."
+    "Mean of `column` over inputs with its 95% interval (nan for a single input), per group of `by`: columns by..., ours, low, high, inputs."
     groups = {key: group.to_numpy(np.float64) for key, group in values.groupby(by, sort=False)[column]}
     found = {}
     for n in {len(v) for v in groups.values()}:
@@ -281,7 +281,7 @@ def compare(
     published_rows: pd.DataFrame,  # from `published`
     ours: pd.DataFrame,            # columns row, column, ours, low, high, inputs
 ) -> pd.DataFrame:
-    "Published numbers beside ours by (row, column), published ones without a counterpart included, and whether the published number lies in our interval."
+    "Published numbers beside ours by (row, column), published ones without a counterpart included, and whether the published number lies in our interval: columns row, column, published, those of `ours`, difference, inside."
     both = published_rows[["row", "column", "value"]].rename(columns={"value": "published"}).merge(ours, on=["row", "column"], how="left")
     return both.assign(difference=both.ours - both.published, inside=(both.low <= both.published) & (both.published <= both.high))
 
