@@ -59,6 +59,6 @@ def gains(each: pd.DataFrame, family: str) -> dict[str, np.ndarray]:
     return {cell: values for cell, values in differences.items() if len(values) > 1}
 
 def spreads(each: pd.DataFrame) -> pd.DataFrame:
-    "Over photographs where the metric is defined: the root of the mean variance over one photograph's pairs (the paper's ±, as the group's code computes it) and the standard error of the mean. Columns row, metric, spread, standard_error, pairs, photographs."
+    "Over photographs where the metric is defined: the root of the mean variance over one photograph's pairs (the paper's ±, as the group's code computes it; NaN for a single pair) and the standard error of the mean. Columns row, metric, spread, standard_error, pairs, photographs."
     groups = each[each.undefined == ""].groupby(["row", "metric"], sort=False)
-    return pd.DataFrame(dict(spread=np.sqrt(groups.variance.mean()), standard_error=groups["mean"].sem(), pairs=groups.pairs.first(), photographs=groups.size())).reset_index()
+    return pd.DataFrame(dict(spread=np.sqrt(groups.variance.mean()).where(groups.pairs.first() > 1), standard_error=groups["mean"].sem(), pairs=groups.pairs.first(), photographs=groups.size())).reset_index()

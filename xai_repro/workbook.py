@@ -291,13 +291,14 @@ def side_by_side(
     column: str,            # what makes a column
     digits: tuple[str, str] = (".3f", ".2f"),   # format of a number, and of its interval's ends
 ) -> pd.DataFrame:
-    "A table to read: \"ours [interval]\", or \"published / ours [interval]\" where `summary` has published numbers, in the order of `summary`."
+    "A table to read: \"ours [interval]\", or \"published / ours [interval]\" where `summary` has published numbers, in the order of `summary`; \"–\" where there is no number."
     number, end = digits
+    def shown(value): return f"{value:{number}}" if np.isfinite(value) else "–"
     def text(r):
-        ours = f"{r.ours:{number}} [{r.low:{end}}, {r.high:{end}}]" if np.isfinite(r.ours) else "–"
-        return f"{r.published:{number}} / {ours}" if hasattr(r, "published") else ours
+        ours = shown(r.ours) + (f" [{r.low:{end}}, {r.high:{end}}]" if np.isfinite(r.low) else " (n = 1)" if np.isfinite(r.ours) else "")
+        return f"{shown(r.published)} / {ours}" if hasattr(r, "published") else ours
     cells = pd.Series([text(r) for r in summary.itertuples()], index=pd.MultiIndex.from_frame(summary[[*index, column]]))
-    return cells.unstack(sort=False)
+    return cells.unstack(sort=False).fillna("–")
 
 # %% ../nbs/50_workbook.ipynb #5611a6c2
 COLORS = {"LIME": "#000000", "LIME+λ=0": "#E69F00", "LIME+π=1": "#56B4E9", "GLIME-Binomial": "#D55E00", "GLIME-Gauss": "#009E73", "ALIME": "#CC79A7", "chance": "#999999"}
