@@ -116,7 +116,7 @@ def test_robustness_by_hand():
 
 def test_a_map_that_does_not_vary_is_said_to_and_counts_for_neither_partner():
     image = photographs(224)["coffee"]
-    parts = [{"image": f"i{k}", "row": row, "maps": np.zeros((2, 64, 64)) if k == 2 and row == "MP2" else np.random.default_rng([k, len(row)]).normal(size=(2, 64, 64))} for k in range(4) for row in ("MP2", "MP2-G")]
+    parts = [{"image": f"i{k}", "row": row, "maps": np.zeros((3, 64, 64)) if k == 2 and row == "MP2" else np.random.default_rng([k, len(row)]).normal(size=(3, 64, 64))} for k in range(4) for row in ("MP2", "MP2-G")]
     import pandas as pd
     each = pd.concat([robustness(p["maps"]).assign(image=p["image"], row=p["row"]) for p in parts])
     lost = each[each.undefined != ""]
@@ -126,7 +126,8 @@ def test_a_map_that_does_not_vary_is_said_to_and_counts_for_neither_partner():
     kinds = spreads(each).set_index(["row", "metric"])
     assert kinds.photographs["MP2", "HOG"] == 3 and kinds.photographs["MP2-G", "HOG"] == 4
     ssim = each[(each.row == "MP2") & (each.metric == "SSIM")]
-    assert kinds.spread["MP2", "SSIM"] == pytest.approx(np.sqrt(ssim.variance.mean())) and kinds.standard_error["MP2", "SSIM"] == pytest.approx(ssim["mean"].std(ddof=1)/2)
+    assert spreads(robustness(parts[0]["maps"][:2]).assign(image="i0", row="MP2")).spread.isna().all()       # of a single pair there is none
+    assert kinds.spread["MP2", "SSIM"] == pytest.approx(np.sqrt(ssim.variance.mean())) > 0 and kinds.standard_error["MP2", "SSIM"] == pytest.approx(ssim["mean"].std(ddof=1)/2)
 
 
 def test_partners_see_the_same(tmp_path):

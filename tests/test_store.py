@@ -1,4 +1,6 @@
 "What a model said is kept under everything that determined it."
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -25,11 +27,10 @@ def test_a_digest_sees_type_shape_and_values():
 
 @pytest.fixture
 def asked(tmp_path):
-    class Tiny:
-        name, weights, dtype = "tiny", "w", torch.float32
+    tiny = models.Classifier("tiny", torch.nn.Identity(), models.Preprocessing((0.,)*3, (1.,)*3), 12, [], torch.device("cpu"), weights="w")
     image = torch.rand(3, 12, 12, generator=torch.Generator().manual_seed(0))
     value = MaskedModel(lambda x: x.mean((2, 3)), image, features.grid(image, 4))
-    return Tiny, value, store.Store(tmp_path)
+    return tiny, value, store.Store(tmp_path)
 
 
 @pytest.mark.parametrize("row", [N.uniform(1.), N.binomial(1., exclude_full=True), N.gauss(1.), N.uniform(1., original_first=True), N.gauss(1., original_first=True)],
@@ -49,6 +50,6 @@ def test_what_determines_a_score_changes_the_key(asked):
     image, segments = value.image, value.segments
     others = [MaskedModel(value.predict, image.flip(2), segments), MaskedModel(value.predict, image, segments.T.contiguous()), MaskedModel(value.predict, image, segments, Blur(2.))]
     keys = {inputs.identity(classifier, v, t) for v, t in [(value, 0), (value, 1), *((o, 0) for o in others)]}
-    Half = type("Half", (classifier,), dict(dtype=torch.bfloat16))
-    assert len(keys | {inputs.identity(Half, value, 0)}) == 6
+    others = [replace(classifier, **changed) for changed in (dict(dtype=torch.bfloat16), dict(weights="v"), dict(weights=""), dict(weights="", network=torch.nn.Linear(1, 1)))]
+    assert len(keys | {inputs.identity(other, value, 0) for other in others}) == 9
     assert inputs.identity(classifier, MaskedModel(value.predict, image, segments, MeanColor(), batch_size=3), 0) in keys

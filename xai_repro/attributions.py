@@ -7,6 +7,7 @@ __all__ = ['NO_GRADIENT', 'ATTRIBUTIONS', 'TRANSFORMERS', 'FAITHFULNESS', 'STABI
            'last_maps', 'Attribution', 'attribute', 'select_top']
 
 # %% ../nbs/25_attributions.ipynb #01233f6b
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -48,8 +49,8 @@ def of_image(
     def pool(scores): return (torch.zeros(len(area), dtype=torch.float64).index_add_(0, flat, scores.mean(0).flatten().double().cpu())/area).numpy()
     return Differentiable(classifier.logits, image, torch.tensor(baseline, dtype=image.dtype, device=image.device).view(-1, 1, 1).expand_as(image), pool, (0., 1.), classifier.network)
 
-def of_text(classifier: TextClassifier, written: str, longest: int = 128) -> Differentiable:
-    "A text for gradient methods, as word embeddings [L, h] of its first `longest` tokens; the baseline is the padding token's, a token's score the sum over its dimensions. Raises a ValueError for an empty text."
+def of_text(classifier: TextClassifier, written: str, longest: int | None = None) -> Differentiable:
+    "A text for gradient methods, as word embeddings [L, h] of its first `longest` tokens (as many as the classifier reads by default); the baseline is the padding token's, a token's score the sum over its dimensions. Raises a ValueError for an empty text."
     ids = classifier.encode(written, longest)
     x, empty = classifier.word_embeddings(ids), classifier.word_embeddings(np.zeros(1, int))
     def logits(rows): return classifier.logits(rows, torch.ones(rows.shape[:2], dtype=torch.long, device=rows.device))
@@ -108,7 +109,7 @@ def _integrated_gradients(value, view, target, n_samples, seed, steps: int = 64,
     return view.pool(found[0].detach())
 
 def _mfaba(value, view, target, n_samples, seed, step: float = 0.1, most: int = 50):
-    "At most `most` steps of Euclidean length `step` against the gradient of the target's probability."
+    "At most `most` steps of Euclidean length `step` against the gradient of the target's probability; warns where there is none."
     x, total = view.x.clone(), torch.zeros_like(view.x)
     length = check_real("step", step)
     for _ in range(check_count("most", most)):
@@ -120,6 +121,7 @@ def _mfaba(value, view, target, n_samples, seed, step: float = 0.1, most: int = 
         if view.bounds is not None: moved = moved.clamp(*view.bounds)
         total -= (moved - x.detach())*gradient
         x = moved
+    if not total.any(): warnings.warn(f"target {target} is not what the network says of the whole input, or no step makes it less probable, so MFABA says 0 of every feature", lfa.DegenerateFit, stacklevel=4)
     return view.pool(total)
 
 # %% ../nbs/25_attributions.ipynb #6dcd175a
@@ -135,7 +137,7 @@ def _noisy(kind: str):
     def compute(value, view, target, n_samples, seed, draws: int = 50, sigma: float = 0.15):
         def logits(rows): return view.logits(rows if view.bounds is None else rows.clamp(*view.bounds))
         with torch.random.fork_rng(devices=[view.x.device] if view.x.device.type == "cuda" else []):
-            torch.manual_seed(seed)
+            (torch.cuda.default_generators[view.x.device.index] if view.x.is_cuda else torch.default_generator).manual_seed(seed)
             found = NoiseTunnel(Saliency(logits)).attribute(view.x[None].clone().requires_grad_(), nt_type=kind, nt_samples=check_count("draws", draws, 2), nt_samples_batch_size=10,
                                                             stdevs=check_real("sigma", sigma), target=target, abs=False)[0]
         return view.pool(found.detach().abs())

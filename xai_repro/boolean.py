@@ -108,8 +108,8 @@ def stability_rate(h, alpha, radius: int) -> float:
     return float((np.abs(g - g[0]) <= .5 + 1e-12)[added <= radius].mean())
 
 def inclusion(m: int, radius: int) -> np.ndarray:
-    "Probability that a mask drawn from Δ_r contains k given features among the m absent ones, k = 0..m: float64 [m + 1] (soft stability, Lemma B.5)."
-    j, k = np.arange(radius + 1), np.arange(m + 1)[:, None]
+    "Probability that a mask drawn from Δ_r contains k given features among the m absent ones, k = 0..m: float64 [m + 1] (soft stability, Lemma B.5). Raises a ValueError for a radius outside 0..m."
+    j, k = np.arange(check_count("radius", radius, 0, m) + 1), np.arange(m + 1)[:, None]
     return np.where(j >= k, comb(m - k, np.maximum(j - k, 0)), 0).sum(1)/comb(m, j).sum()
 
 # %% ../nbs/41_boolean.ipynb #42eb33d2
@@ -149,7 +149,8 @@ def hard_radius(h, alpha, printed: bool = False) -> int:
 
 def smoothed_bound(h, alpha, radius: int, lam: float = 1.0, printed: bool = False) -> float:
     "An upper bound of 1 - τ_r(M_λ h) (soft stability, Corollary B.8) for h [2**n] and alpha bool [n]: 2 Σ λ^|T| |h̃(T)| P(T∖alpha is added), over the sets T that are not within alpha (as printed: those disjoint from it). Raises as `stability_rate`, and for λ outside (0, 1]."
-    c, alpha, lam = monotone(h), check_mask("alpha", alpha), check_share("lam", lam)
+    h = check_table("h", h)
+    c, alpha, lam = monotone(h), check_mask("alpha", alpha, len(h).bit_length() - 1), check_share("lam", lam)
     masks = all_masks(len(alpha))
     new, m = (masks & ~alpha).sum(1), int((~alpha).sum())
     counted = (new > 0) & (~(masks & alpha).any(1) if printed else True)

@@ -47,16 +47,19 @@ def as_metric(
     judge: str,                                  # a name in ONE
     divide: Callable = lambda image: features.grid(image, 16),   # image [3, H, W] -> segments int64 [H, W]
     removal: Removal = Constant(),               # what an absent segment shows; black by default
-) -> Callable:                                   # (model, x_batch, y_batch, a_batch, device="cpu", **ignored) -> list of floats
-    "A judge as Quantus calls a metric: `model` is a network whose output are logits [B, K] of images `x_batch` [B, 3, H, W] in [0, 1], `y_batch` [B] the classes, `a_batch` [B, 1 or 3, H, W] the attributions. A judge that says nothing of a constant attribution gives 0. Raises a ValueError for another judge; so does the metric for batches of different lengths and for other images or attributions."
+) -> Callable:                                   # (model, x_batch, y_batch, a_batch, device=None, **ignored) -> list of floats
+    "A judge as Quantus calls a metric: `model` is a network whose output are logits [B, K] of images `x_batch` [B, 3, H, W] in [0, 1], `y_batch` [B] the classes, `a_batch` [B, 1 or 3, H, W] the attributions. The network is asked in evaluation mode, on `device` (where it is, by default), and left as it was. A judge that says nothing of a constant attribution gives 0. Raises a ValueError for another judge; so does the metric for batches of different lengths and for other images or attributions."
     check_choice("judge", judge, ONE)
-    def metric(model: nn.Module, x_batch, y_batch, a_batch, device: str = "cpu", **ignored) -> list[float]:
+    def metric(model: nn.Module, x_batch, y_batch, a_batch, device: str | None = None, **ignored) -> list[float]:
         images, classes = check_images("x_batch", torch.as_tensor(np.asarray(to_numpy(x_batch), np.float32))), np.asarray(to_numpy(y_batch))
         if not len(images) == len(classes) == len(a_batch): raise ValueError(f"x_batch, y_batch and a_batch have {len(images)}, {len(classes)} and {len(a_batch)} rows; allowed: as many of each")
-        classifier = Classifier("yours", model.eval().to(device), Preprocessing((0., 0., 0.), (1., 1., 1.)), images.shape[-1], [], torch.device(device))
+        place, training = next((p.device for p in model.parameters()), torch.device("cpu")), model.training
+        device = torch.device(device or place)
+        classifier = Classifier("yours", model.eval().to(device), Preprocessing((0., 0., 0.), (1., 1., 1.)), images.shape[-1], [], device)
         def one(image, target, attribution):
             case = Case(classifier, image.to(device), divide(image), int(target), removal=removal)
             scores = from_captum(attribution, case.segments)[None]
             return JUDGES[judge].measure(case, case.value(), scores, (-scores).argsort(1, kind="stable"))
-        return [float(one(*row)) for row in zip(images, classes, a_batch)]
+        try: return [float(one(*row)) for row in zip(images, classes, a_batch)]
+        finally: model.train(training).to(place)
     return metric

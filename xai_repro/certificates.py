@@ -19,7 +19,7 @@ import pandas as pd
 from scipy.special import betaln, comb, logsumexp, xlog1py, xlogy
 from scipy.stats import beta, binom, norm
 
-from .checks import check_choice, check_count, check_mask, check_masks, check_open, check_share, to_numpy
+from .checks import check_choice, check_count, check_mask, check_masks, check_open, check_scores, check_share, check_width, to_numpy
 from .neighborhoods import all_masks, by_size, log_binomial
 
 # %% ../nbs/40_certificates.ipynb #006130e4
@@ -32,8 +32,7 @@ def predictions(value: Callable, masks: np.ndarray) -> np.ndarray:
 
 def check_alpha(value: Callable, alpha) -> np.ndarray:
     "`alpha` as bool [d] with d = value.n_features, else a TypeError or ValueError."
-    if not hasattr(value, "n_features"): raise TypeError(f"value is {value!r}, which has no n_features; allowed: a callable masks [n, d] -> scores [n, K] with n_features = d")
-    return check_mask("alpha", alpha, value.n_features)
+    return check_mask("alpha", alpha, check_width(value))
 
 def check_radius(radius, alpha: np.ndarray) -> int:
     "`radius` as an int in [0, m], m the number of features that `alpha` bool [d] lacks, else a ValueError."
@@ -43,8 +42,8 @@ def check_radius(radius, alpha: np.ndarray) -> int:
 
 # %% ../nbs/40_certificates.ipynb #4548eec4
 def size_law(m: int, radius: int) -> np.ndarray:
-    "Probability of adding j = 0..m of m features when uniform over at most `radius`: float64 [m + 1] (soft stability, 3.2)."
-    law = np.where(np.arange(m + 1) <= radius, log_binomial(m), -np.inf)
+    "Probability of adding j = 0..m of m features when uniform over at most `radius`: float64 [m + 1] (soft stability, 3.2). Raises a ValueError for a radius below 0."
+    law = np.where(np.arange(m + 1) <= check_count("radius", radius, 0), log_binomial(m), -np.inf)
     return np.exp(law - logsumexp(law))
 
 def _added(alpha: np.ndarray, new: np.ndarray) -> np.ndarray:
@@ -90,22 +89,28 @@ def exact_size(eps: float = 0.1, delta: float = 0.1) -> int:
     return next((n for n in range(max(1, start), most) if exact_error(n, eps) <= delta), most)
 
 # %% ../nbs/40_certificates.ipynb #7b89e02f
-def hoeffding(successes, n, delta: float) -> tuple[np.ndarray, np.ndarray]:
-    "share ± sqrt(ln(2/δ)/(2n)), within [0, 1] (soft stability, Theorem 3.1): the low and the high end, each of the shape of `successes` and `n` together. Raises a ValueError for delta outside (0, 1)."
+def _counts(successes, n) -> tuple[np.ndarray, np.ndarray]:
+    "As float64 arrays, else a ValueError."
     s, n = np.asarray(successes, float), np.asarray(n, float)
+    if not ((s >= 0) & (s <= n*(1 + 1e-6)) & (n >= 1)).all(): raise ValueError(f"successes is {successes!r} of n = {n.tolist()}; allowed: 0 <= successes <= n, and n of at least 1")
+    return np.minimum(s, n), n
+
+def hoeffding(successes, n, delta: float) -> tuple[np.ndarray, np.ndarray]:
+    "share ± sqrt(ln(2/δ)/(2n)), within [0, 1] (soft stability, Theorem 3.1): the low and the high end, each of the shape of `successes` and `n` together. Raises a ValueError for delta outside (0, 1) and successes outside 0..n."
+    s, n = _counts(successes, n)
     half = np.sqrt(np.log(2/check_open("delta", delta))/(2*n))
     return np.clip(s/n - half, 0, 1), np.clip(s/n + half, 0, 1)
 
 def clopper_pearson(successes, n, delta: float) -> tuple[np.ndarray, np.ndarray]:
     "The exact binomial interval (Clopper and Pearson 1934). Shapes and errors as for `hoeffding`."
-    s, n = np.asarray(successes, float), np.asarray(n, float)
+    s, n = _counts(successes, n)
     tail = check_open("delta", delta)/2
     low = np.where(s > 0, beta.ppf(tail, np.maximum(s, 1e-9), n - s + 1), 0.)
     return low, np.where(s < n, beta.ppf(1 - tail, s + 1, np.maximum(n - s, 1e-9)), 1.)
 
 def anytime(successes, n, delta: float) -> tuple[np.ndarray, np.ndarray]:
     "The interval that holds at every n at once (Beta(½, ½) mixture martingale, Ville's inequality). Shapes and errors as for `hoeffding`."
-    s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
+    s, n = np.broadcast_arrays(*_counts(successes, n))
     allowed = betaln(s + .5, n - s + .5) - betaln(.5, .5) + np.log(check_open("delta", delta))
     def edge(refuted, kept):
         for _ in range(60):
@@ -113,7 +118,7 @@ def anytime(successes, n, delta: float) -> tuple[np.ndarray, np.ndarray]:
             out = xlogy(s, middle) + xlog1py(n - s, -middle) < allowed
             refuted, kept = np.where(out, middle, refuted), np.where(out, kept, middle)
         return refuted
-    share = s/np.maximum(n, 1)
+    share = s/n
     return np.where(s > 0, edge(np.zeros(s.shape), share), 0.), np.where(s < n, edge(np.ones(s.shape), share), 1.)
 
 INTERVALS = {"hoeffding": hoeffding, "clopper_pearson": clopper_pearson, "anytime": anytime}
@@ -275,9 +280,9 @@ def quantised_masks(d: int, lam: float, quant: int = 64, seed: int = 0) -> np.nd
     return (v + np.arange(quant)[:, None]) % quant < round(lam*quant)
 
 class Smoothed:
-    "The mean of a value function over masks `keep` bool [n, d] that remove features: M_λ as a value function itself (soft stability, Definition 4.1). Raises a TypeError or ValueError for other masks."
-    def __init__(self, value: Callable, keep: np.ndarray, votes: bool = False):
-        self.value, self.keep, self.votes = value, check_masks("keep", keep, value.n_features), votes
+    "The mean of a value function over masks `keep` bool [n, d] that remove features: M_λ as a value function itself (soft stability, Definition 4.1). Raises a TypeError or ValueError for other masks, for scores that are not finite, and, of `shares`, for scores outside [0, 1]."
+    def __init__(self, value: Callable, keep: np.ndarray, votes: bool = False, shares: bool = False):
+        self.value, self.keep, self.votes, self.shares = value, check_masks("keep", keep, check_width(value)), votes, shares
         self.n_features = value.n_features
 
     @property
@@ -292,7 +297,8 @@ class Smoothed:
 
     def _mean(self, masks: np.ndarray) -> np.ndarray:
         distinct, times = np.unique(masks, axis=0, return_counts=True)
-        scores = to_numpy(self.value(distinct)).astype(float)
+        scores = check_scores("value", self.value(distinct), len(distinct))
+        if self.shares and not (scores.min() >= -1e-6 and scores.max() <= 1 + 1e-6): raise ValueError(f"value returned scores from {scores.min():g} to {scores.max():g}; allowed: [0, 1] (probabilities), which the certificate is about")
         if self.votes: scores = np.eye(scores.shape[1])[scores.argmax(1)]
         return (times @ scores/len(masks)).astype(np.float32)
 
@@ -331,15 +337,15 @@ def hard_stability(
     alpha, lam = check_alpha(value, alpha), check_share("lam", lam)
     exact = check_choice("masking", masking, ["quantised", "bernoulli"]) == "quantised"
     keep = quantised_masks(len(alpha), lam, quant, seed) if exact else bernoulli_masks(len(alpha), lam, n_samples, seed)
-    scores = Smoothed(value, keep, votes)(alpha[None])[0].astype(float)
+    scores = Smoothed(value, keep, votes, shares=True)(alpha[None])[0].astype(float)
     if len(scores) < 2: raise ValueError(f"value returned {len(scores)} class; allowed: K >= 2 classes to choose from")
-    if not (scores.min() >= -1e-6 and scores.max() <= 1 + 1e-6): raise ValueError(f"value returned scores from {scores.min():g} to {scores.max():g}; allowed: [0, 1] (probabilities), which the certificate is about")
     first = int(scores.argmax())
     top = (scores[first], np.delete(scores, first).max()) if exact else _bounds(scores, first, len(keep), votes, delta)
     return HardCertificate(max(0., float(top[0] - top[1])/(2*lam)), first, (float(top[0]), float(top[1])), len(keep))
 
 def _bounds(scores: np.ndarray, first: int, n: int, votes: bool, delta: float) -> tuple[float, float]:
-    "A lower bound of the first class and an upper bound of all others, at once with probability 1 - δ: δ/K for each of K classes, and no class has more than the first one leaves."
+    "A lower bound of the first class and an upper bound of all others, at once with probability 1 - δ: δ/K for each of K classes, and where scores sum to 1 no class has more than the first one leaves."
     kind = clopper_pearson if votes else hoeffding
     low, high = kind(scores*n, n, check_open("delta", delta)/len(scores))
-    return float(low[first]), float(min(np.delete(high, first).max(), 1 - low[first]))
+    others = float(np.delete(high, first).max())
+    return float(low[first]), min(others, float(1 - low[first])) if abs(scores.sum() - 1) < 1e-4 else others

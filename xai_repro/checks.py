@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_choice', 'check_count', 'check_real', 'check_share', 'check_open', 'to_numpy', 'check_vector', 'check_mask',
-           'check_masks', 'check_points', 'check_images', 'check_segments']
+           'check_masks', 'check_width', 'check_scores', 'check_points', 'check_images', 'check_segments']
 
 # %% ../nbs/05_checks.ipynb #5bccd3ca
 import math
@@ -70,7 +70,20 @@ def check_masks(name: str, masks, d: int) -> np.ndarray:
     m = to_numpy(masks)
     if m.dtype != bool: raise TypeError(f"{name} has dtype {m.dtype}; allowed: bool (True = present); convert 0/1 with masks.astype(bool)")
     if m.ndim != 2 or m.shape[1] != d: raise ValueError(f"{name} has shape {m.shape}; allowed: (n, {d}), one column per feature")
-    return m
+    return np.ascontiguousarray(m)
+
+def check_width(value) -> int:
+    "The number of features of a value function, else a TypeError or ValueError."
+    if not hasattr(value, "n_features"): raise TypeError(f"value is {value!r}, which has no n_features; allowed: a callable masks [n, d] -> scores [n, K] with n_features = d")
+    return check_count("value.n_features", value.n_features)
+
+def check_scores(name: str, scores, n: int, ndim: int = 2) -> np.ndarray:
+    "What `name` returned for n rows as finite float64 [n, K] (or [n] for ndim=1), else a ValueError."
+    s = to_numpy(scores)
+    if s.ndim != ndim or len(s) != n: raise ValueError(f"{name} returned shape {s.shape}; allowed: ({n}, K)" if ndim == 2 else f"{name} returned shape {s.shape}; allowed: ({n},)")
+    s = s.astype(np.float64)
+    if not np.isfinite(s).all(): raise ValueError(f"{name} returned {np.count_nonzero(~np.isfinite(s))} scores that are NaN or infinite; allowed: finite numbers")
+    return s
 
 # %% ../nbs/05_checks.ipynb #5968de23
 def check_points(name: str, X, ndim: int | None = None) -> torch.Tensor:
@@ -88,7 +101,7 @@ def _listed(noun: str, which: torch.Tensor) -> str:
 # %% ../nbs/05_checks.ipynb #1195c961
 def check_images(name: str, images, ndim: int = 4) -> torch.Tensor:
     "`images` as a float tensor [B, 3, H, W] (or [3, H, W] for ndim=3) in [0, 1], else a TypeError or ValueError."
-    x = images if isinstance(images, torch.Tensor) else torch.as_tensor(np.asarray(images))
+    x = images if isinstance(images, torch.Tensor) else torch.as_tensor(np.ascontiguousarray(images))
     shape = "[B, 3, H, W]" if ndim == 4 else "[3, H, W]"
     if not x.is_floating_point(): raise TypeError(f"{name} has dtype {x.dtype}; allowed: float in [0, 1]; convert uint8 with image.float()/255")
     if x.ndim != ndim or x.shape[-3] != 3: raise ValueError(f"{name} has shape {list(x.shape)}; allowed: {shape}, RGB, channel first")

@@ -51,7 +51,7 @@ def captum_attribute(
     explain = EXISTING[check_choice("method", method, EXISTING)]
     X = check_points("X", X, ndim=2)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(check_count("seed", seed, 0))
+        torch.default_generator.manual_seed(check_count("seed", seed, 0))      # not those of GPUs
         found = explain(f, X.clone().requires_grad_(), check_count("n_samples", n_samples), sigma)
     return found.detach().double().numpy()
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy.stats import pearsonr, spearmanr
 
-from .checks import check_choice, check_count, check_images, check_open, check_points, check_real, check_share, check_vector, to_numpy
+from .checks import check_choice, check_count, check_images, check_open, check_points, check_real, check_scores, check_segments, check_share, check_vector, check_width, to_numpy
 from .masked import class_scores
 from .neighborhoods import ball
 from .similarity import NoVariation
@@ -37,7 +37,7 @@ def perturbation_test(
     seed: int = 0,
     baseline: float = 0.0,
 ) -> np.ndarray:                       # float64 [m, len(ks)], mean |f(perturbed) - f(x)| over draws
-    "How far the prediction moves when k features are perturbed (LFA 5.2, experiment 3). Ties go to the lower index. Raises a ValueError where k > p."
+    "How far the prediction moves when k features are perturbed (LFA 5.2, experiment 3). Ties go to the lower index. Raises a ValueError where k > p, and for values of f that are not [n] finite numbers."
     check_choice("order", order, ORDERS); check_choice("noise", noise, NOISES); check_real("sigma", sigma); check_count("n_draws", n_draws); check_count("seed", seed, 0)
     x = check_points("X", X, ndim=2)
     size = np.abs(check_points("attributions", to_numpy(attributions), ndim=2).numpy())
@@ -53,8 +53,9 @@ def _gauss(n, m, p, sigma, seed) -> torch.Tensor: return torch.as_tensor(sigma*n
 
 def _change(f: Callable, x: torch.Tensor, moved: torch.Tensor) -> np.ndarray:
     "Mean |f(x + moved) - f(x)| over the draws in `moved` [k, n, m, p]: [k, m]."
-    y = f((x + moved).reshape(-1, x.shape[1])).reshape(moved.shape[:3])
-    return (y - f(x)).abs().double().mean(1).numpy()
+    def said(rows): return check_scores("f", f(rows), len(rows), 1)
+    y = said((x + moved).reshape(-1, x.shape[1])).reshape(moved.shape[:3])
+    return np.abs(y - said(x)).mean(1)
 
 # %% ../nbs/31_faithfulness.ipynb #b4530797
 @dataclass(frozen=True, eq=False)
@@ -91,10 +92,10 @@ def region_areas(
     segments,      # int64 [H, W], labels 0..d-1
     image=None,    # [3, H, W]: only pixels that are not black count, as in LiMA's released code
 ) -> np.ndarray:   # float64 [d]
-    "Each segment's share of the pixels. Raises a ValueError for an image that is black everywhere."
-    labels = to_numpy(segments).ravel()
-    weight = np.ones(labels.size) if image is None else (to_numpy(image).max(0) > 0).ravel().astype(float)
-    area = np.bincount(labels, weight)
+    "Each segment's share of the pixels. Raises a TypeError or ValueError for segments with gaps, and for an image of another size or that is black everywhere."
+    labels = check_segments("segments", segments, np.shape(segments) if image is None else check_images("image", image, 3).shape[1:]).numpy()
+    there = np.ones(labels.shape) if image is None else to_numpy(image).max(0) > 0
+    area = np.bincount(labels.ravel(), there.ravel())
     if area.sum() == 0: raise ValueError("image is black everywhere; allowed: an image with a pixel that is not black")
     return area/area.sum()
 
@@ -112,7 +113,8 @@ def deletion(value: Callable, order, target: int, areas=None) -> Curve:
     return _curve(value, order, target, areas, True)
 
 def _curve(value, order, target, areas, gone: bool) -> Curve:
-    o, share = check_order(order, value.n_features), check_areas(areas, value.n_features)
+    d = check_width(value)
+    o, share = check_order(order, d), check_areas(areas, d)
     taken = o.argsort()[None] < np.arange(len(o) + 1)[:, None]
     return Curve(np.concatenate([[0.0], np.cumsum(share[o])]), class_scores(value, taken ^ gone, target))
 
@@ -140,7 +142,7 @@ def mu_fidelity(
     correlation: str = "spearman",     # or "pearson"
 ) -> float:
     "μFidelity (LiMA 6.2; Bhatt et al. 2020): the correlation, over random sets of features, of the sum of their scores with the fall of the class's score when they are taken away. Raises NoVariation (a ValueError) where one of them does not vary."
-    d = value.n_features
+    d = check_width(value)
     s, share, n = check_vector("scores", scores, d), check_open("subset", subset), check_count("n_samples", n_samples, 2)
     rng = np.random.default_rng(check_count("seed", seed, 0))
     check_choice("sizes", sizes, ["bernoulli", "fixed"])
@@ -148,7 +150,7 @@ def mu_fidelity(
     fall = class_scores(value, np.ones((1, d), bool), target) - class_scores(value, ~gone, target)
     said = gone @ s
     for name, v in (("the sum of scores", said), ("the fall of the class's score", fall)):
-        if np.ptp(v) == 0: raise NoVariation(f"{name} is {v[0]:g} for every one of {n} sets, so there is no correlation; allowed: scores and a value function that vary")
+        if np.ptp(v) <= 1e-12*np.abs(v).max(): raise NoVariation(f"{name} is {v[0]:g} for every one of {n} sets, so there is no correlation; allowed: scores and a value function that vary")
     return float(CORRELATIONS[check_choice("correlation", correlation, CORRELATIONS)](said, fall).statistic)
 
 # %% ../nbs/31_faithfulness.ipynb #2162c30d
@@ -168,17 +170,11 @@ def local_fidelity(
     check_choice("measure", measure, MEASURES)
     c = check_vector("center", center)
     points = c + ball(check_count("n", n, 2), len(c), norm, radius, seed)
-    y, said = (_numbers(name, function(points), n) for name, function in (("f", f), ("g", g)))
+    y, said = (check_scores(name, function(points), n, 1) for name, function in (("f", f), ("g", g)))
     error = ((y - said)**2).mean()
     if measure == "inverse_mse": return float(1/(1 + error))
     if (y == y[0]).all(): raise NoVariation(f"f is {y[0]:g} everywhere in the ball of radius {radius:g}; allowed: a function that varies there, or measure='inverse_mse'")
     return float(1 - error/y.var())
-
-def _numbers(name: str, values, n: int) -> np.ndarray:
-    v = to_numpy(values).astype(np.float64)
-    if v.shape != (n,): raise ValueError(f"{name} returned shape {v.shape} for {n} points; allowed: ({n},)")
-    if not np.isfinite(v).all(): raise ValueError(f"{name} returned NaN or infinite values; allowed: finite numbers")
-    return v
 
 # %% ../nbs/31_faithfulness.ipynb #f615b9bc
 @dataclass(frozen=True, eq=False)
@@ -227,5 +223,6 @@ def pixel_curve(
     rank = torch.as_tensor((-s).argsort(kind="stable").argsort().reshape(x.shape[1:]))
     edges = np.linspace(0, len(s), check_count("steps", steps, 1, len(s)) + 1).round().astype(int)
     def at(k): return torch.where((rank < k).to(x.device) ^ gone, x, torch.as_tensor(baseline, dtype=x.dtype, device=x.device))
-    y = np.concatenate([to_numpy(predict(torch.stack([at(k) for k in edges[i:i + batch_size]])))[:, target] for i in range(0, len(edges), batch_size)])
-    return Curve(edges/len(s), y.astype(np.float64))
+    batches = [edges[i:i + batch_size] for i in range(0, len(edges), batch_size)]
+    y = np.concatenate([check_scores("predict", predict(torch.stack([at(k) for k in some])), len(some)) for some in batches])
+    return Curve(edges/len(s), y[:, check_count("target", target, 0, y.shape[1] - 1)])

@@ -45,7 +45,7 @@ class Subject:
 
     def identity(self) -> str:
         "A digest of network, photograph and class."
-        asked = [(c.name, c.weights, str(c.dtype)) for c in (self.classifier, self.gradients or self.classifier)]
+        asked = [c.identity() for c in (self.classifier, self.gradients or self.classifier)]
         return digest(asked, self.image, self.target)
 
 # %% ../nbs/28_heatmaps.ipynb #607424e4

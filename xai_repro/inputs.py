@@ -29,7 +29,7 @@ from .text import MaskedText, TextClassifier
 # %% ../nbs/26_inputs.ipynb #b1774bc2
 def identity(classifier: Classifier, value: MaskedModel, target: int) -> str:
     "A digest of what determines a score besides the perturbation: weights, precision, image, segments, removal and class."
-    return digest(classifier.name, classifier.weights, str(classifier.dtype), value.image, value.segments, repr(value.removal), target)
+    return digest(*classifier.identity(), value.image, value.segments, repr(value.removal), target)
 
 def draw_once(
     store: Store,
@@ -123,11 +123,15 @@ def image_inputs(
 
 ABSENT = ("grey", "dropped")
 
+def _with(identity: str, classifier, gradients) -> str:
+    "What an input is known by where another classifier answers gradients."
+    return identity if gradients in (None, classifier) else digest(identity, *gradients.identity())
+
 def _image_input(classifier, gradients, name: str, image: torch.Tensor, segments: torch.Tensor, grey: tuple[float, float, float], label: int | None, target: int | None = None, absent: str = "grey") -> Input:
     "An input whose absent segments are of one colour, or dropped; its target is the predicted class unless one is given."
     value = MaskedModel(classifier.predict, image, segments, Constant(grey))
     if target is None: target = int(value(np.ones((1, value.n_features), bool))[0].argmax())
-    x = Input(name, value, of_image(gradients, image, value.segments.cpu(), grey), target, label, identity(classifier, value, target))
+    x = Input(name, value, of_image(gradients, image, value.segments.cpu(), grey), target, label, _with(identity(classifier, value, target), classifier, gradients))
     return x if absent == "grey" else replace(x, value=MaskedPatches(classifier, image, segments), identity=digest(x.identity, "dropped"))
 
 # %% ../nbs/26_inputs.ipynb #99cfebfe
@@ -182,7 +186,7 @@ def text_inputs(
     for index, row in long.iloc[:check_count("n", n, 1, len(long))].iterrows():
         value = MaskedText(classifier, row.text, removal)
         target = int(value(np.ones((1, value.n_features), bool))[0].argmax())
-        inputs.append(Input(f"{source}/{index}", value, of_text(gradients or classifier, row.text), target, int(row.label), digest(classifier.weights, str(classifier.dtype), value.tokens, removal)))
+        inputs.append(Input(f"{source}/{index}", value, of_text(gradients or classifier, row.text), target, int(row.label), _with(digest(classifier.weights, str(classifier.dtype), value.tokens, removal), classifier, gradients)))
     return inputs
 
 # %% ../nbs/26_inputs.ipynb #8d92915e

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from . import autoencoder, features, lfa, neighborhoods, subsets
+from . import autoencoder, features, lfa, neighborhoods, subsets, training
 from .attributions import Differentiable, attribute, of_image, select_top
 from .certificates import hard_stability, soft_stability
 from .checks import check_choice, check_count
@@ -48,7 +48,7 @@ class Case:
 
     def identity(self) -> str:
         "A digest of all that determines what is found."
-        return digest([(c.name, c.weights, str(c.dtype)) for c in (self.classifier, self.gradients or self.classifier)], self.image, self.segments, self.target, repr(self.removal), repr(self.painted))
+        return digest([c.identity() for c in (self.classifier, self.gradients or self.classifier)], self.image, self.segments, self.target, repr(self.removal), repr(self.painted))
 
 # %% ../nbs/43_judges.ipynb #32f9a006
 GRADIENT = 3      # forward passes that one forward and backward pass is counted as
@@ -60,6 +60,7 @@ class Row:
     sampled: bool = True                     # whether the seed matters
     removal: str = "removal"                 # which of the case's its value function shows
     gradients: Callable[[int], int] = lambda n_samples: 0     # gradients that it asks for
+    reads: Callable[[], tuple] = tuple       # checksums of what it reads besides the case, so that kept scores are of it
 
 def _lime(**options): return lambda case, value, n, seed: lfa.lime(value, case.target, n, seed=seed, **options).weights
 def _glime(**options): return lambda case, value, n, seed: lfa.glime(value, case.target, n, seed=seed, **options).weights
@@ -69,7 +70,7 @@ def _viewed(name: str, options: Callable[[int], dict]): return lambda case, valu
 def _alime(case, value, n, seed):
     "Distances in the space of the committed autoencoder, in the unit that makes the empty photograph as far as LIME has it."
     coder = autoencoder.load_autoencoder(str(case.classifier.device))
-    code = autoencoder.embed(coder, case.image[None])
+    code = autoencoder.embed(coder, case.image[None].to(case.classifier.device))
     far = case.value(score=lambda images: (autoencoder.embed(coder, images) - code).norm(dim=1, keepdim=True))
     unit = float(far(np.zeros((1, case.d), bool))[0, 0])/np.sqrt(case.d)
     return lfa.alime(value, case.target, far, n, .5*unit, seed=seed).weights
@@ -80,7 +81,7 @@ METHODS: dict[str, Row] = {
     "LIME": Row(_lime(distance="cosine")),
     "GLIME-Binomial": Row(_glime(sigma=.5, exclude_full=True)),
     "GLIME-Gauss": Row(_glime(sigma=.5, distribution="gauss")),
-    "ALIME": Row(_alime),
+    "ALIME": Row(_alime, reads=lambda: (training.weights_digest(autoencoder.weights_path()),)),
     "LIME-G": Row(_lime(distance="cosine"), removal="painted"),
     "KernelSHAP": Row(_named("kernel_shap")),
     "SmoothGrad": Row(_viewed("smoothgrad", lambda n: dict(draws=_steps(n))), gradients=_steps),
@@ -113,7 +114,7 @@ def explained(
             scores = np.asarray(row.compute(case, value, n_samples, seed), np.float64)
         if scores.shape != (case.d,) or not np.isfinite(scores).all(): raise ValueError(f"method gives scores of shape {scores.shape}, {np.count_nonzero(~np.isfinite(scores))} of them not finite; allowed: [{case.d}] finite numbers")
         return dict(scores=scores, passes=np.array(value.n_queries + GRADIENT*row.gradients(n_samples)))
-    def kept(seed): return once(seed) if store is None or not isinstance(method, str) else store.get(digest("explained", case.identity(), method, n_samples, seed), lambda: once(seed))
+    def kept(seed): return once(seed) if store is None or not isinstance(method, str) else store.get(digest("explained", case.identity(), method, n_samples, seed, *row.reads()), lambda: once(seed))
     found = [kept(seed) for seed in (seeds if row.sampled else seeds[:1])]
     return Explained(np.stack([f["scores"] for f in found]), float(np.mean([f["passes"] for f in found])))
 
@@ -147,15 +148,17 @@ def _linear(law):
         return float(np.corrcoef(said, y)[0, 1]**2) if np.ptp(said) > 0 and np.ptp(y) > 0 else 0.
     return one
 
+def _quarter(d: int) -> int: return max(1, d//4)
+
 def _change(case, value, order) -> float:
-    "Mean |f(x) - f(x without the first k of an order)|, k = 1..d/4."
+    "Mean |f(x) - f(x without the first k of an order)|, k = 1..d/4 (at least 1)."
     ranks = order.argsort()
-    masks = ranks[None] >= np.arange(case.d//4 + 1)[:, None]
+    masks = ranks[None] >= np.arange(_quarter(case.d) + 1)[:, None]
     y = class_scores(value, masks, case.target)
     return float(np.abs(y[1:] - y[0]).mean())
 
 def _soft(case, value, s, order):
-    alpha = select_top(s, .25)
+    alpha = select_top(s, _quarter(case.d)/case.d)
     return soft_stability(value, alpha, max(1, int((~alpha).sum())//4), seed=MANY, interval="clopper_pearson").rate
 
 def _mu(case, value, s, order):
@@ -168,14 +171,14 @@ def _highest(case, value, s, order):
     return curve.highest(max(.25, curve.x[1]))
 
 JUDGES: dict[str, Judge] = {
-    "Jaccard": Judge("GLIME", 1, lambda case, value, scores, orders: _pairs(lambda a, b: jaccard(a, b, case.d//4))(case, value, scores, orders)),
+    "Jaccard": Judge("GLIME", 1, lambda case, value, scores, orders: _pairs(lambda a, b: jaccard(a, b, _quarter(case.d)))(case, value, scores, orders)),
     "R²": Judge("GLIME", 1, _over_seeds(_linear(neighborhoods.uniform(weighting=False)))),
     "R², nearby": Judge("GLIME", 1, _over_seeds(_linear(neighborhoods.binomial(.5)))),
     "top": Judge("LFA", 1, _over_seeds(lambda case, value, s, order: _change(case, value, order))),
     "bottom": Judge("LFA", -1, _over_seeds(lambda case, value, s, order: _change(case, value, order[::-1]))),
     "SSIM": Judge("LIME-G", 1, _maps("ssim")), "HOG": Judge("LIME-G", 1, _maps("hog")), "Spearman": Judge("LIME-G", 1, _maps("spearman")),
     "soft rate": Judge("soft stability", 1, _over_seeds(_soft)),
-    "hard radius": Judge("soft stability", 1, _over_seeds(lambda case, value, s, order: hard_stability(value, select_top(s, .25), .25, 16, seed=MANY).radius)),
+    "hard radius": Judge("soft stability", 1, _over_seeds(lambda case, value, s, order: hard_stability(value, select_top(s, _quarter(case.d)/case.d), .25, 16, seed=MANY).radius)),
     "Insertion": Judge("LiMA", 1, _over_seeds(lambda case, value, s, order: insertion(value, order, case.target, region_areas(case.segments)).auc)),
     "Deletion": Judge("LiMA", -1, _over_seeds(lambda case, value, s, order: deletion(value, order, case.target, region_areas(case.segments)).auc)),
     "μFidelity": Judge("LiMA", 1, _over_seeds(_mu)),
@@ -198,15 +201,17 @@ def judged(
 
 # %% ../nbs/43_judges.ipynb #936bc237
 def ranks(table: pd.DataFrame) -> pd.DataFrame:
-    "Of columns photograph, method, and one per judge (and passes): the rank of each method on each photograph before each judge, long: columns photograph, method, judge, value, rank. Raises a ValueError where the first of these columns is no judge's."
+    "Of columns photograph, method, and one per judge (and passes): the rank of each method on each photograph before each judge, long: columns photograph, method, judge, value, rank. Raises a ValueError for a column that is no judge's, and an empty table."
     better = {name: judge.better for name, judge in JUDGES.items()} | {"passes": -1}
     long = table.melt(["photograph", "method"], var_name="judge")
-    check_choice("judge", long.judge.iloc[0], better)
+    if not len(long): raise ValueError(f"table has {len(table)} rows and the columns {list(table.columns)}; allowed: at least a row, and a column of a judge")
+    for name in long.judge.unique(): check_choice("judge", name, better)
     signed = -long.value*long.judge.map(better)
     return long.assign(rank=signed.groupby([long.photograph, long.judge]).rank())
 
 def pareto(points: pd.DataFrame) -> list:
-    "The index of rows that no other row is at least as low as in every column, and lower in one."
+    "The index of rows that no other row is at least as low as in every column, and lower in one. Raises a ValueError for numbers that are not finite."
     v = points.to_numpy(float)
+    if not np.isfinite(v).all(): raise ValueError(f"points holds {np.count_nonzero(~np.isfinite(v))} values that are NaN or infinite; allowed: finite numbers")
     dominated = [((v <= row).all(1) & (v < row).any(1)).any() for row in v]
     return points.index[~np.array(dominated)].tolist()

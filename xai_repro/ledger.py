@@ -35,7 +35,7 @@ def finished() -> list[Results]:
 def place_of(source: str) -> tuple[str, str] | None:
     "Paper and place of a claim's source; None where the claim is ours."
     paper = next((name for name in PAPERS if source.startswith(f"{name} ")), None)
-    return None if paper is None or "our " in source else (paper, source.removeprefix(f"{paper} "))
+    return None if paper is None or re.search(r"\bour\b", source) else (paper, source.removeprefix(f"{paper} "))
 
 def _stated(claim: str) -> tuple[str, str]:
     "A claim without what it names of KINDS at its end, and that."
@@ -45,7 +45,7 @@ def _stated(claim: str) -> tuple[str, str]:
 def tested(results: Results) -> list[Claim]:
     "The claims that a run tested, with all their comparisons."
     cells = results.load("claim_cells")
-    return [Claim(r.claim, r.source, r.expected, r.effect_is, cells[cells.claim == r.claim].drop(columns="claim").reset_index(drop=True)) for r in results.load("claims").itertuples()]
+    return [Claim(r.claim, r.source, r.expected, r.effect_is, cells[cells.claim == r.claim].drop(columns="claim").reset_index(drop=True), getattr(r, "margin", MARGIN)) for r in results.load("claims").itertuples()]
 
 # %% ../nbs/54_ledger.ipynb #2319ba4a
 LEVEL = .025
@@ -61,7 +61,7 @@ def p_values(expected: str, effect: float, low: float, high: float, margin: floa
 
 def of_claim(claim: Claim) -> tuple[float, float]:
     "p-values of a claim of several comparisons: that all hold, that one at least is contradicted."
-    each = np.array([p_values(claim.expected, c.effect, c.low, c.high) for c in claim.cells.itertuples()])
+    each = np.array([p_values(claim.expected, c.effect, c.low, c.high, claim.margin) for c in claim.cells.itertuples()])
     return float(each[:, 0].max()), float(min(1, len(each)*each[:, 1].min()))
 
 def survives(verdicts: Iterable[str], p_holds, p_contradicted) -> np.ndarray:
@@ -71,7 +71,7 @@ def survives(verdicts: Iterable[str], p_holds, p_contradicted) -> np.ndarray:
     return np.where(verdicts == "holds", holds, np.where(verdicts == "contradicted", contradicted, True))
 
 # %% ../nbs/54_ledger.ipynb #6120ec23
-SIDES = {"greater": "above 0", "less": "below 0", "equal": f"within ±{MARGIN:g}"}
+SIDES = {"greater": "above 0", "less": "below 0", "equal": "within ±{:g}"}
 
 def _gathered() -> list[tuple[tuple, Results, Claim]]:
     "Claims of papers, those of one statement at one place put together."
@@ -83,8 +83,8 @@ def _gathered() -> list[tuple[tuple, Results, Claim]]:
             found.setdefault((*where, statement), []).append((results, claim, claim.cells.assign(cell=claim.cells.cell.map(lambda c: f"{kind}: {c}" if kind else c))))
     def together(key, parts):
         results, first, _ = parts[0]
-        if len({(r.experiment, c.expected, c.effect_is) for r, c, _ in parts}) > 1: raise ValueError(f"{key[2]!r} of {key[0]} {key[1]} is tested as {sorted({(r.experiment, c.expected, c.effect_is) for r, c, _ in parts})}; allowed: one test of one statement at one place")
-        return key, results, Claim(key[2], first.source, first.expected, first.effect_is, pd.concat([cells for *_, cells in parts], ignore_index=True))
+        if len({(r.experiment, c.expected, c.effect_is, c.margin) for r, c, _ in parts}) > 1: raise ValueError(f"{key[2]!r} of {key[0]} {key[1]} is tested as {sorted({(r.experiment, c.expected, c.effect_is) for r, c, _ in parts})}; allowed: one test of one statement at one place")
+        return key, results, Claim(key[2], first.source, first.expected, first.effect_is, pd.concat([cells for *_, cells in parts], ignore_index=True), first.margin)
     return [together(*item) for item in found.items()]
 
 def not_run() -> pd.DataFrame:
@@ -96,7 +96,7 @@ def claims() -> pd.DataFrame:
     rows = []
     for (paper, place, statement), results, claim in _gathered():
         record, row, (p_holds, p_contradicted) = results.provenance, claim.row(), of_claim(claim)
-        rows.append(dict(paper=paper, place=place, statement=statement, test=f"{claim.effect_is}: {SIDES[claim.expected]} in every one of {len(claim.cells)} comparison{'s'[:len(claim.cells) > 1]}", n=row["n"], effect=row["effect"], low=row["low"], high=row["high"], verdict=VERDICTS[claim.verdict],
+        rows.append(dict(paper=paper, place=place, statement=statement, test=f"{claim.effect_is}: {SIDES[claim.expected].format(claim.margin)} in every one of {len(claim.cells)} comparison{'s'[:len(claim.cells) > 1]}", n=row["n"], effect=row["effect"], low=row["low"], high=row["high"], verdict=VERDICTS[claim.verdict],
                          profile=results.profile, substitution=record["substitution"], notebook=f"nbs/papers/{results.experiment}.ipynb", comparisons=row["holding"], weakest=row["weakest"], p_reproduced=p_holds, p_not=p_contradicted, said=claim.verdict, code=record["code"], date=record["date"]))
     table = pd.DataFrame(rows)
     table["survives"] = survives(table.pop("said"), table.p_reproduced, table.p_not)

@@ -18,7 +18,7 @@ import torch
 from scipy.special import logsumexp
 
 from . import neighborhoods
-from .checks import check_choice, check_count, check_points, check_real, to_numpy
+from .checks import check_choice, check_count, check_points, check_real, check_scores, check_width, to_numpy
 from .neighborhoods import Neighborhood, effective_sample_size
 from .surrogates import fitted_by, ridge, train_adam
 
@@ -46,7 +46,7 @@ def draw(
     "Draw perturbations and ask `value` for the scores of `target`. Raises a ValueError on a bad argument and on scores that are not finite [n, K], a TypeError where `value` lacks n_features, or add for noise."
     check_count("n_samples", n_samples, 2); check_count("seed", seed, 0)
     _check_for_values(neighborhood)
-    Z = neighborhood.sample(n_samples, _width(value), seed)
+    Z = neighborhood.sample(n_samples, check_width(value), seed)
     before = getattr(value, "n_queries", None)
     y = _ask(value, target, neighborhood, Z)
     if not np.isfinite(y).all(): raise ValueError(f"value returned {np.count_nonzero(~np.isfinite(y))} scores that are NaN or infinite; allowed: finite numbers")
@@ -61,13 +61,8 @@ def _ask(value, target: int, neighborhood: Neighborhood, Z: np.ndarray) -> np.nd
     return np.concatenate([_column(add(part*neighborhood.unit), target, len(part)) for part in parts])
 
 def _column(scores, target: int, n: int) -> np.ndarray:
-    scores = to_numpy(scores)
-    if scores.ndim != 2 or len(scores) != n: raise ValueError(f"value returned shape {scores.shape}; allowed: ({n}, K)")
-    return scores[:, check_count("target", target, 0, scores.shape[1] - 1)].astype(np.float64)
-
-def _width(value) -> int:
-    if not hasattr(value, "n_features"): raise TypeError(f"value is {value!r}, which has no n_features; allowed: a callable masks [n, d] -> scores [n, K] with n_features = d")
-    return check_count("value.n_features", value.n_features)
+    scores = check_scores("value", scores, n)
+    return scores[:, check_count("target", target, 0, scores.shape[1] - 1)]
 
 def _check_for_values(neighborhood: Neighborhood):
     "A value function sees masks and noise, not the input's numbers."
@@ -120,10 +115,11 @@ def _warn(e: Explanation, alpha: float):
     if e.total_weight < 1e-3*alpha:
         warnings.warn(f"all weights vanish: they sum to {e.total_weight:.3g} ({size}), the ridge alpha={alpha:g} wins and the explanation is near 0; "
                       "increase sigma, lower alpha, or sample the weighted distribution itself (glime)", DegenerateFit, stacklevel=3)
-    elif e.effective_sample_size < 2 and not e.samples.neighborhood.exact:
+    elif 0 < e.effective_sample_size < 2 and not e.samples.neighborhood.exact:
         warnings.warn(f"one sample outweighs all others ({size}): increase sigma or sample the weighted distribution itself (glime)", DegenerateFit, stacklevel=3)
     if np.isnan(e.r2):
-        warnings.warn(f"the scores do not vary over the {e.n_samples} samples, so R² is undefined (nan) and the weights are 0; increase sigma, or "
+        fitted = f"the {e.n_samples} samples, so R² is undefined (nan) and the weights are 0" if not e.weights.any() else "the samples besides those that are passed through, so R² is undefined (nan)"
+        warnings.warn(f"the scores do not vary over {fitted}; increase sigma, or "
                       "use exclude_full=True if nearly every mask is the unperturbed input", DegenerateFit, stacklevel=3)
 
 def explain(
@@ -168,7 +164,7 @@ def alime(
     power: int = 2,                   # weight exp(-(distance/σ)^power), 1 or 2: GLIME does not say how σ enters
 ) -> Explanation:
     "ALIME: LIME's masks, weighted by distances in an encoder's space (GLIME A.6). What the encoder is asked is not counted in n_queries. Raises on embeddings that are not finite, or all the same."
-    if alpha == 0 and n_samples <= _width(value): raise ValueError(f"n_samples is {n_samples} with alpha=0; allowed: more than the {value.n_features} features, or alpha above 0")
+    if alpha == 0 and n_samples <= check_width(value): raise ValueError(f"n_samples is {n_samples} with alpha=0; allowed: more than the {value.n_features} features, or alpha above 0")
     return explain(value, target, neighborhoods.embedded(encode, sigma, power), alpha, n_samples, seed)
 
 DISTRIBUTIONS = {"binomial": neighborhoods.binomial, "gauss": neighborhoods.gauss, "laplace": neighborhoods.laplace, "uniform": neighborhoods.box}
@@ -240,8 +236,9 @@ class _Rows:
         if parameter is not None: return points.to(parameter)
         try: self.f(points[:1])
         except RuntimeError as error:
-            if "dtype" in str(error) and points.dtype == torch.float64: return points.float()
-            raise
+            try: self.f(points[:1].float())
+            except RuntimeError: raise error
+            return points.float()
         return points
 
     def values(self, rows: torch.Tensor) -> torch.Tensor:
@@ -319,7 +316,7 @@ class _Solver:
     def _again(self, design, target, w):
         "The rows drawn `n_samples` times with replacement where they are a whole law, as they are otherwise."
         if not self.neighborhood.exact: return design, target, w
-        index = np.random.default_rng(self.seed).choice(len(self.Z) if len(w) == len(self.Z) else w.shape[-1], self.n_samples)
+        index = np.random.default_rng(self.seed).choice(w.shape[-1], self.n_samples)
         return design[..., index, :], target[:, index], w[..., index]
 
 # %% ../nbs/22_lfa.ipynb #03334262

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
-from .checks import check_choice, check_count, check_images, check_masks, check_segments, to_numpy
+from .checks import check_choice, check_count, check_images, check_masks, check_scores, check_segments, to_numpy
 from .features import Spread
 from .removal import MeanColor, Removal, image_memory
 
@@ -166,6 +166,7 @@ class MaskedText(Scored):
         return self.predict(np.take_along_axis(ids, first, 1), np.take_along_axis(attention, first, 1))
 
 def _check_tokens(tokens: Sequence, words: bool):
+    if isinstance(tokens, str): raise TypeError(f"tokens is the text {tokens!r}; allowed: its words or ids, as in tokens.split()")
     if len(tokens) == 0: raise ValueError("tokens is empty; allowed: at least one word or id")
     if words: return list(tokens)
     ids = to_numpy(tokens)
@@ -204,7 +205,7 @@ class Columns:
     def __call__(self, masks) -> np.ndarray: return self.scored(masks)[:, self.columns]
 
 def class_scores(value: Callable, masks: np.ndarray, target: int) -> np.ndarray:
-    "One class's column of a value function, float64 [n], for masks bool [n, d]. Raises on a target that is none of its columns."
-    if hasattr(value, "of_class"): return value.of_class(masks, target).astype(np.float64)
-    scores = to_numpy(value(masks)).astype(np.float64).reshape(len(masks), -1)
+    "One class's column of a value function, float64 [n], for masks bool [n, d]. Raises a ValueError for a target that is none of its columns, and scores that are not [n, K] finite numbers."
+    if hasattr(value, "of_class"): return check_scores("value", value.of_class(masks, target), len(masks), 1)
+    scores = check_scores("value", value(masks), len(masks))
     return scores[:, check_count("target", target, 0, scores.shape[1] - 1)]

@@ -28,9 +28,10 @@ class Moments(NamedTuple):
     def inverse(self, ridge: float = 0.0) -> "Moments":
         "β₁ and β₂ of the inverse, after `ridge` is added to the diagonal (GLIME B.6, B.7). Raises where there is none."
         a, b, d = self.diagonal + check_real("ridge", ridge, strict=False), self.beside, self.d
-        determinant = (a - b)*(a + (d - 1)*b)
-        if determinant == 0: raise ValueError(f"the matrix with {a:g} on its diagonal and {b:g} beside it has no inverse; allowed: one that has, or ridge above 0")
-        return Moments(d, (a + (d - 2)*b)/determinant, -b/determinant)
+        if d == 1 and a != 0: return Moments(1, 1/a, 0.)
+        apart, together = a - b, a + (d - 1)*b
+        if apart == 0 or together == 0: raise ValueError(f"the matrix with {a:g} on its diagonal and {b:g} beside it has no inverse; allowed: one that has, or ridge above 0")
+        return Moments(d, (a + (d - 2)*b)/together/apart, -b/together/apart)
 
 def lime_moments(d: int, sigma: float) -> Moments:
     "α₁ = (1 + q)^(d-1)/2^d and α₂ = (1 + q)^(d-2)/2^d of E[π z zᵀ] over uniform masks, q = exp(-1/σ²) (GLIME B.6). Raises a ValueError unless σ is above 0."

@@ -216,7 +216,8 @@ def cluster(
     from sklearn.cluster import AgglomerativeClustering
     R = check_points("rows", rows, ndim=2).double().numpy()
     center = check_vector("x", x, R.shape[1])
-    if labels is None: labels = AgglomerativeClustering(check_count("n_clusters", n_clusters, 1, len(R))).fit_predict(R) if n_clusters > 1 else np.zeros(len(R))
+    check_count("n_clusters", n_clusters, 1, len(R))
+    if labels is None: labels = AgglomerativeClustering(n_clusters).fit_predict(R) if n_clusters > 1 else np.zeros(len(R))
     labels = check_vector("labels", labels, len(R))
     own = labels == labels[np.linalg.norm(R - center, axis=1).argmin()]
     return Neighborhood("cluster", lambda n, d, generator: R[own] - center, operator="add", exact=True)
@@ -240,6 +241,7 @@ def ball(
 
 # %% ../nbs/20_neighborhoods.ipynb #5c9f410e
 def effective_sample_size(log_weight: np.ndarray) -> np.ndarray:
-    "Kish's (Σw)² / Σw² over the last axis of log w [..., n], exact even where every weight underflows; between 1 and n. Rows of infinite weight, which are constraints, do not count."
+    "Kish's (Σw)² / Σw² over the last axis of log w [..., n], exact even where every weight underflows; between 1 and n. Rows of infinite weight, which are constraints, do not count; 0 where there are no others."
     log_w = np.where(np.isposinf(log_weight), -np.inf, log_weight)
-    return np.exp(2*logsumexp(log_w, axis=-1) - logsumexp(2*log_w, axis=-1))
+    total, squares = logsumexp(log_w, axis=-1), logsumexp(2*log_w, axis=-1)
+    return np.exp(np.where(np.isneginf(squares), -np.inf, 2*total - np.where(np.isneginf(squares), 0, squares)))

@@ -110,7 +110,7 @@ def train(
     sgd = torch.optim.SGD(network.parameters(), lr=recipe.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(sgd, T_max=PERIOD)
     loss = nn.functional.mse_loss if recipe.task == "regression" else nn.functional.binary_cross_entropy_with_logits
-    for _ in range(epochs or recipe.epochs):
+    for _ in range(recipe.epochs if epochs is None else check_count("epochs", epochs)):
         for rows in torch.randperm(len(X), generator=generator).split(BATCH):
             sgd.zero_grad(); loss(network.score(X[rows]), y[rows]).backward(); sgd.step()
         schedule.step()

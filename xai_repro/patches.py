@@ -75,6 +75,7 @@ KINDS: dict[str, Kind] = {   # library and class
 def kind_of(network: nn.Module) -> Kind:
     "The kind of a network. Raises a ValueError for one that does not read a set of tokens: a convolutional one, or one whose windows need them all, as Swin's."
     name = f"{type(network).__module__.partition('.')[0]}.{type(network).__name__}"
+    if getattr(network, "num_prefix_tokens", 1) != 1 or not getattr(network, "has_class_token", True): raise ValueError(f"network has {network.num_prefix_tokens} tokens before those of patches; allowed: one, the class token")
     if name not in KINDS: raise ValueError(f"network is a {name}, which does not read a set of tokens; allowed: {', '.join(KINDS)}")
     return KINDS[name]
 
@@ -93,11 +94,11 @@ class MaskedPatches(Scored):
     ):
         super().__init__(batch_size, cache_size)
         self.network, self.image = getattr(classifier.network, "_orig_mod", classifier.network), check_images("image", image, 3).to(classifier.device)    # what torch.compile was given
-        self.kind = kind_of(self.network)
+        self.kind, self.dtype = kind_of(self.network), classifier.dtype
         if self.image.shape[1:] != (classifier.size,)*2: raise ValueError(f"image has shape {list(self.image.shape)}; allowed: [3, {classifier.size}, {classifier.size}]")
         patch = self.kind.patch(self.network)
         own = grid(self.image, patch)
-        self.segments = check_segments("segments", own if segments is None else segments.cpu(), self.image.shape[1:])
+        self.segments = check_segments("segments", own if segments is None else segments, self.image.shape[1:])
         self._feature = self.segments[::patch, ::patch].flatten().numpy()      # of each token
         if not torch.equal(torch.as_tensor(self._feature)[own], self.segments): raise ValueError(f"segments cut through the network's patches of {patch} pixels; allowed: segments of whole patches")
         self.segments = self.segments.to(classifier.device)
@@ -109,7 +110,8 @@ class MaskedPatches(Scored):
         counts, parts, order = present.sum(1), [], []
         for rows in (part for count in counts.unique() for part in (counts == count).nonzero()[:, 0].split(TOGETHER)):
             kept = present[rows].nonzero()[:, 1].view(len(rows), int(counts[rows[0]]))
-            parts.append(self.kind.forward(self.network, self._seen.expand(len(rows), -1, -1, -1), kept).float().softmax(1)); order.append(rows)
+            with torch.autocast(self._seen.device.type, self.dtype, enabled=self.dtype != torch.float32): said = self.kind.forward(self.network, self._seen.expand(len(rows), -1, -1, -1), kept)
+            parts.append(said.float().softmax(1)); order.append(rows)
         return torch.cat(parts)[torch.cat(order).argsort()]
 
 # %% ../nbs/17_patches.ipynb #0c6607de

@@ -22,6 +22,7 @@ from skimage.restoration import inpaint_biharmonic
 from . import inpainting
 from .checks import check_choice, check_count, check_images, check_real, check_segments, check_vector
 from .features import Spread
+from .store import digest
 
 # %% ../nbs/11_removal.ipynb #15f8a957
 Renderer = Callable[[torch.Tensor], torch.Tensor]  # masks bool [n, d] -> images [n, 3, H, W]
@@ -54,7 +55,11 @@ def blend(behind: torch.Tensor, image: torch.Tensor, share: torch.Tensor) -> tor
     return torch.lerp(behind, image, share, out=None if learning else image_memory(image, len(share)))
 
 class Removal:
-    "Base of the removals that show a fixed baseline image where a feature is absent."
+    "Base of the removals that show a fixed baseline image where a feature is absent. Scores are kept by its `repr`, which names its attributes."
+    def __repr__(self):
+        said = {name: digest(v)[:16] if hasattr(v, "shape") else repr(v) for name, v in vars(self).items()}
+        return f"{type(self).__name__}({', '.join(f'{name}={v}' for name, v in said.items())})"
+
     def baseline(self, image: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
         "What is seen where everything is absent: [3, H, W]."
         raise NotImplementedError

@@ -17,12 +17,13 @@ from .data import root
 
 # %% ../nbs/06_store.ipynb #8d064272
 def digest(*parts) -> str:
-    "A sha256 over strings, numbers, arrays and tensors (with their shape and type) and nested tuples and lists of them."
+    "A sha256 over strings, numbers, arrays and tensors (with their shape and type) and nested tuples and lists of them. Raises a TypeError for an array of objects."
     h = hashlib.sha256()
     for part in parts:
         if isinstance(part, (list, tuple)): part = digest(*part)
         if hasattr(part, "shape"):
             a = np.ascontiguousarray(to_numpy(part))
+            if a.dtype == object: raise TypeError(f"part is an array of objects {a.shape}, whose bytes are addresses; allowed: numbers, or a list")
             h.update(f"{a.dtype}{a.shape}".encode() + a.tobytes())
         else: h.update(f"{type(part).__name__}:{part!r};".encode())
     return h.hexdigest()

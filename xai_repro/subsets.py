@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import entr
 
-from .checks import check_choice, check_count, check_vector
+from .checks import check_choice, check_count, check_scores, check_vector
 from .masked import Columns, MaskFunction, Scored
 from .store import Store, digest
 
@@ -51,8 +51,9 @@ class Objective:
         self.weights, self.n_evaluations = _weights(weights), 0
         self.consistency, self.distance = check_choice("consistency", consistency, ["probability", "cosine"]), DISTANCES[check_choice("distance", distance, DISTANCES)]
         if consistency == "cosine" and features is None: raise ValueError("features is None; allowed for consistency 'cosine': a function of masks that gives embeddings")
-        self.target = check_count("target", target, 0, self.value(np.ones((1, self.d), bool)).shape[1] - 1)
-        self.direction = _unit(direction if direction is not None else self.features(np.ones((1, self.d), bool))[0]) if consistency == "cosine" else None
+        whole = np.ones((1, self.d), bool)
+        self.target = check_count("target", target, 0, self.value(whole).shape[1] - 1)
+        self.direction = _unit(check_vector("direction", direction, self.features(whole).shape[1]) if direction is not None else self.features(whole)[0]) if consistency == "cosine" else None
         self._apart = None
 
     @property
@@ -65,7 +66,7 @@ class Objective:
     def terms(self, masks: np.ndarray) -> np.ndarray:
         "The four scores of sets bool [n, d], before they are weighted: float64 [n, 4]."
         n, both = len(masks), np.concatenate([masks, ~masks])
-        scores = self.value(both).astype(np.float64)
+        scores = check_scores("value", self.value(both), len(both))
         said = scores[:, self.target] if self.direction is None else _unit(self.features(both)) @ self.direction
         return np.stack([said[:n], 1 - said[n:], self._confidence(scores[:n]), self._effectiveness(masks)], 1)
 

@@ -82,6 +82,7 @@ def _passing_through(Z, y, w, alpha) -> Ridge:
     if not np.allclose((C @ start[..., None])[..., 0], targets, rtol=1e-6, atol=1e-6): raise ValueError("the rows of infinite weight contradict each other; allowed: rows that one affine function passes through")
     free = np.linalg.svd(C)[2][..., np.linalg.matrix_rank(C).max():, :].swapaxes(-1, -2)
     left = rest - (A @ start[..., None])[..., 0]
+    if not (~fixed[0]).any(): return Ridge(start[..., :-1], start[..., -1], np.full(start.shape[:-1], np.nan))
     p = _shares(w)
     theta = start + (free @ _free_part(A @ free, left, w, p, alpha, free[..., :-1, :], start[..., :-1])[..., None])[..., 0]
     fitted = (A @ theta[..., None])[..., 0]
@@ -127,7 +128,9 @@ class Trained(NamedTuple):
 
 def squared_loss(coef, intercept, Z, y, w):
     "Σ w (y - g)² / (2 Σ w) over the rows of a batch, per problem (LFA's released code): [..., m], of coef [..., m, p], intercept [..., m], Z [m, n, p], y and w [m, n]."
-    shares = w/w.sum(-1, keepdim=True)
+    total = w.sum(-1, keepdim=True)
+    if not (total > 0).all(): raise ValueError("the weights of a batch are all 0 in float32; allowed: weights that do not vanish (a wider kernel), or the closed form")
+    shares = w/total
     return (shares*(torch.einsum("mnp,...mp->...mn", Z, coef) + intercept[..., None] - y)**2).sum(-1)/2
 
 def gradient_loss(coef, intercept, Z, G, w):
@@ -142,10 +145,11 @@ def train_adam(
     seed: int = 0,
     keep: str = "last",     # "last": the last epoch of the best schedule (LFA's code); "best": its best epoch
 ) -> Trained:
-    "m surrogates by Adam, as LFA's released code trains each: 80/20 split, batches of 128, 8 schedules of 50 epochs, Xavier start. Raises a ValueError for another `keep`."
+    "m surrogates by Adam, as LFA's released code trains each: 80/20 split, batches of 128, 8 schedules of 50 epochs, Xavier start. Raises a ValueError for another `keep`, fewer than 3 rows and weights that vanish in float32."
     keep = check_choice("keep", keep, ["last", "best"])
     to = lambda a, shape: torch.as_tensor(np.array(np.broadcast_to(a, shape), np.float32))
     m, n, p = (*target.shape[:2], Z.shape[-1])
+    check_count("the number of rows", n, 3)
     rows, generator = (to(Z, (m, n, p)), to(target, target.shape), to(weights, (m, n))), torch.Generator().manual_seed(check_count("seed", seed, 0))
     order = torch.randperm(n, generator=generator)
     kept, held = (tuple(a[:, index] for a in rows) for index in (order[:round(.8*n)], order[round(.8*n):]))

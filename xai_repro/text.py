@@ -19,7 +19,7 @@ from torch import nn
 from . import masked
 from .checks import check_choice, check_count
 from .data import entries, fetch, root
-from .models import load_head, pick_device
+from .models import load_head, pick_device, state_digest
 from .store import digest
 
 # %% ../nbs/13_text.ipynb #4ba9ac62
@@ -68,6 +68,10 @@ class TextClassifier:
     weights: str = ""                            # what determines it, for provenance
     window: int = 128                            # tokens that are read of a text, special ones included; the rest is cut off
     compact = True                               # tokens that are not attended to may be left out
+
+    def identity(self) -> tuple[str, str, str]:
+        "Its name, a checksum of its weights and its precision: what determines what it says of a text."
+        return self.name, self.weights or state_digest(self.network), str(self.dtype)
 
     def encode(self, text: str, longest: int | None = None) -> np.ndarray:
         "Token ids int64 [L] of a text, special tokens first and last, L at most `longest` (`window` by default). Raises on an empty text."
@@ -145,7 +149,7 @@ def _hub_text(name: str, place: torch.device, dtype: torch.dtype) -> HubTextClas
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
     network = AutoModelForSequenceClassification.from_pretrained(name, attn_implementation="eager").eval().requires_grad_(False).to(place)
     names, empty = [network.config.id2label[i] for i in range(network.config.num_labels)], torch.zeros(0)
-    weights = f"{name}@{getattr(network.config, '_commit_hash', None) or 'local'}"
+    weights = f"{name}@{getattr(network.config, '_commit_hash', None) or state_digest(network)}"
     tokenizer = AutoTokenizer.from_pretrained(name)
     return HubTextClassifier(f"hf:{name}", network, tokenizer, empty, empty, names, place, dtype, weights, window=min(tokenizer.model_max_length, 512))
 

@@ -26,7 +26,7 @@ from .store import write_atomically
 def build(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     "A network whose weights are drawn with `seed`; torch's own generator stays as it was. Raises a ValueError for a seed below 0."
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(check_count("seed", seed, 0))
+        torch.default_generator.manual_seed(check_count("seed", seed, 0))      # not those of GPUs
         return make()
 
 def train(

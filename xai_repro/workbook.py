@@ -93,18 +93,19 @@ class Claim:
     expected: str          # of the effect: "greater", "less" or "equal" (to 0)
     effect_is: str         # what is measured
     cells: pd.DataFrame    # a row per comparison: cell, effect, low, high, n, verdict
+    margin: float = MARGIN # of "equal"
 
     @property
     def verdict(self) -> str:
         found = set(self.cells.verdict)
         return "contradicted" if "contradicted" in found else "undecided" if "undecided" in found else "holds"
 
-    def row(self, margin: float = MARGIN) -> dict:
+    def row(self) -> dict:
         "One line for the scoreboard, showing the weakest comparison."
-        support = [_support(self.expected, c.low, c.high, margin) for c in self.cells.itertuples()]
+        support = [_support(self.expected, c.low, c.high, self.margin) for c in self.cells.itertuples()]
         weakest = self.cells.iloc[int(np.argmin(support))]
         return dict(claim=self.claim, source=self.source, expected=self.expected, effect_is=self.effect_is, weakest=weakest.cell, effect=weakest.effect, low=weakest.low,
-                    high=weakest.high, n=int(weakest.n), holding=f"{(self.cells.verdict == 'holds').sum()} of {len(self.cells)}", verdict=self.verdict)
+                    high=weakest.high, n=int(weakest.n), holding=f"{(self.cells.verdict == 'holds').sum()} of {len(self.cells)}", verdict=self.verdict, margin=self.margin)
 
 def judge(
     claim: str,
@@ -120,7 +121,7 @@ def judge(
         low, high = interval(values)
         said = verdict(expected, low, high, margin) if len(values) >= FEWEST else "undecided"
         return dict(cell=name, effect=float(np.mean(values)), low=low, high=high, n=len(values), verdict=said)
-    return Claim(claim, source, expected, effect_is, pd.DataFrame([cell(*item) for item in effects.items()]))
+    return Claim(claim, source, expected, effect_is, pd.DataFrame([cell(*item) for item in effects.items()]), margin)
 
 # %% ../nbs/50_workbook.ipynb #81b65415
 def _outline(node) -> object:
