@@ -127,7 +127,7 @@ def test_a_map_that_does_not_vary_is_said_to_and_counts_for_neither_partner():
     assert kinds.photographs["MP2", "HOG"] == 3 and kinds.photographs["MP2-G", "HOG"] == 4
     ssim = each[(each.row == "MP2") & (each.metric == "SSIM")]
     assert spreads(robustness(parts[0]["maps"][:2]).assign(image="i0", row="MP2")).spread.isna().all()       # of a single pair there is none
-    assert kinds.spread["MP2", "SSIM"] == pytest.approx(np.sqrt(ssim.variance.mean())) > 0 and kinds.standard_error["MP2", "SSIM"] == pytest.approx(ssim["mean"].std(ddof=1)/2)
+    assert kinds.spread["MP2", "SSIM"] == pytest.approx(np.sqrt(ssim.variance.mean())) and kinds.spread["MP2", "SSIM"] > 0 and kinds.standard_error["MP2", "SSIM"] == pytest.approx(ssim["mean"].std(ddof=1)/2)
 
 
 def test_partners_see_the_same(tmp_path):

@@ -145,7 +145,7 @@ def resolve(
     overrides: Mapping | None = None,   # parameters that win over the profile's
 ) -> dict:                              # every parameter of the notebook
     "The parameters of a run: the notebook's defaults, then profiles.toml, then `overrides`. Raises a ValueError for an unknown name or a value of another type, with what is allowed."
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device): raise ValueError(f"device is {device!r}; allowed: auto, cpu, cuda, cuda:<index>, mps")
+    if not isinstance(device, str) or not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device): raise ValueError(f"device is {device!r}; allowed: auto, cpu, cuda, cuda:<index>, mps")
     defaults = parameters(experiment)
     values = (defaults | _checked(f"{experiment}.{profile} of profiles.toml", profile_values(experiment, profile), defaults)
               | _checked(f"overrides of {experiment}", overrides or {}, defaults) | dict(profile=profile, device=device, results=""))
@@ -309,6 +309,7 @@ def run(
     at = place(experiment, profile, device, overrides, shard)
     def record(state, seconds, error=""): return RunRecord(experiment, profile, at.key, state, seconds, error, at.notebook, at.results)
     with _alone(at.lock) as lock:
+        at = place(experiment, profile, device, overrides, shard)      # the code may have changed while another run was waited for
         if _counts(at.results, at.key) and not force: return record("skipped", _finished(at.results)["seconds"])
         (at.results/"run.json").unlink(missing_ok=True)   # from here on what lies there may be a mixture
         at.failed.unlink(missing_ok=True)
