@@ -273,6 +273,9 @@ def test_a_run_counts_as_long_as_the_data_that_it_used_are_the_same(project):
     manifest(table="c", other="b"); assert runner.state(folder, "now") == "stale"
     manifest(other="b"); assert runner.state(folder, "now") == "stale", "gone from the manifest"
     manifest(table="a"); (published/"dice.csv").write_text("value\n2\n"); assert runner.state(folder, "now") == "stale"
+    (project/"data"/"models").mkdir(); (weights := project/"data"/"models"/"die.safetensors").write_bytes(b"1")
+    (folder/"provenance.json").write_text(json.dumps(dict(data={"models/die.safetensors": data.sha256(weights)}))); assert runner.state(folder, "now") == "done"
+    weights.write_bytes(b"2"); assert runner.state(folder, "now") == "stale", "weights that the project keeps"
 
 
 def test_the_scoreboard_shows_the_largest_finished_profile(project):

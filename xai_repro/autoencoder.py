@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from . import training
 from .checks import check_count, check_images
-from .data import root
+from .data import own, root
 
 # %% ../nbs/08_autoencoder.ipynb #8a0d95c6
 SIDE = 64                     # of the square picture that the network sees, pixels
@@ -92,4 +92,4 @@ def weights_path() -> Path:
 @cache
 def load_autoencoder(device: str = "cpu") -> Autoencoder:
     "The committed network; `training.training_record(weights_path())` tells how it was trained."
-    return training.load_trained(Autoencoder(), weights_path(), device)
+    return training.load_trained(Autoencoder(), own("models/autoencoder.safetensors"), device)

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from . import training
 from .checks import check_choice, check_count, check_images
-from .data import draw, fetch, load_image, root
+from .data import draw, fetch, load_image, own, root
 from .store import digest
 
 # %% ../nbs/09_inpainting.ipynb #32e8e452
@@ -103,7 +103,7 @@ def make_split(seed: int = 2022) -> pd.DataFrame:
 
 def split() -> pd.DataFrame:
     "The committed split, as `make_split` made it."
-    return pd.read_csv(root()/"data"/"inpainter_split.csv")
+    return pd.read_csv(own("inpainter_split.csv"))
 
 def photographs_of(part: str, size: int) -> Iterator[torch.Tensor]:
     "The photographs of one part of the split, \"train\" or \"held_out\", one by one: [3, size, size] in [0, 1]. Raises a FileNotFoundError where the assets are not at hand."
@@ -206,6 +206,7 @@ def load_inpainter(path: Path | None = None, device: str = "cpu", compile: bool 
     "The committed network, or one that `save_inpainter` wrote; compiled if wished (`models.compile_network`). Raises a FileNotFoundError that says how to train it."
     path = path or weights_path()
     if not path.exists(): raise FileNotFoundError(f"no inpainter at {path}; train it: xai-repro run lime_g_inpainter --profile standard --set steps=5000")
+    if path == weights_path(): own("models/inpainter.safetensors")
     return training.load_trained(Inpainter(), path, device, compile)
 
 def inpainter_digest(path: Path | None = None) -> str:

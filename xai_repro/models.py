@@ -22,7 +22,7 @@ from torch import nn
 
 from . import tiny
 from .checks import check_choice, check_images
-from .data import entries, fetch, root
+from .data import entries, fetch, own, root
 from .store import digest, write_atomically
 
 # %% ../nbs/01_models.ipynb #ffc4b07c
@@ -139,8 +139,8 @@ def _hf(name: str):
 def _tiny101(name: str):
     path = root()/"data"/"models"/f"{name}.safetensors"
     if not path.exists(): raise FileNotFoundError(f"no weights of {name!r} at {path}; train it: xai-repro run train_vit --profile standard --set 'epochs=[30]' --set 'networks=[\"{name}\"]'")
-    about = json.loads(path.with_suffix(".json").read_text())
-    return _of_halves(tiny.NETWORKS[name](), path), Preprocessing((.5,)*3, (.5,)*3), 64, about["class_names"], about["weights"]
+    about = json.loads(own(f"models/{name}.json").read_text())
+    return _of_halves(tiny.NETWORKS[name](), own(f"models/{name}.safetensors")), Preprocessing((.5,)*3, (.5,)*3), 64, about["class_names"], about["weights"]
 
 SOURCES: dict[str, Callable] = {**{f"efficientnet_lite{i}": _efficientnet_lite for i in range(3)}, "squeezenet1_1": _squeezenet, **dict.fromkeys(tiny.NETWORKS, _tiny101)}
 PREFIXES: dict[str, Callable] = {"torchvision": _torchvision, "hf": _hf}
@@ -216,6 +216,6 @@ def save_head(name: str, weight: np.ndarray, bias: np.ndarray):
     write_atomically(root()/"data"/"models"/f"{name}.safetensors", lambda path: save_file(dict(weight=np.ascontiguousarray(weight), bias=np.ascontiguousarray(bias)), path))   # the file holds bytes in C order
 
 def load_head(name: str) -> tuple[np.ndarray, np.ndarray]:
-    "Weight [K, m] and bias [K] of a head in data/models."
-    head = load_file(root()/"data"/"models"/f"{name}.safetensors")
+    "Weight [K, m] and bias [K] of a head in data/models. Raises a FileNotFoundError where there is none."
+    head = load_file(own(f"models/{name}.safetensors"))
     return head["weight"], head["bias"]

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .checks import check_choice, check_count
-from .data import fetch, root
+from .data import fetch, own, root
 from .store import write_atomically
 from .tabular import Table
 
@@ -165,7 +165,7 @@ def load_network(
     if table in ("who", "heloc"): return authors_network(architecture)
     path = checkpoint_path(table, architecture)
     if not path.exists(): raise FileNotFoundError(f"no network {architecture!r} for {table!r} at {path}; train it: save_checkpoint(first_that_learns(load_table({table!r}), {architecture!r})[0], checkpoint_path({table!r}, {architecture!r}))")
-    return load_checkpoint(path, architecture)
+    return load_checkpoint(own(f"models/{path.name}"), architecture)
 
 def load_networks(table: Table) -> dict[str, TableNetwork]:
     "The four models of a table by their architecture, the simple one first."

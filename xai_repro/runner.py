@@ -240,8 +240,8 @@ def _finished(results: Path) -> dict:
 def _checksum(name: str) -> str:
     "Of what a name in a provenance's `data` stands for now; \"\" if nothing does."
     if name in entries(): return entries()[name].sha256
-    path = root()/"data"/f"{name}.csv"       # published/<paper>
-    return sha256(path) if path.exists() else ""
+    paths = (root()/"data"/name, root()/"data"/f"{name}.csv")       # of data.own; published/<paper>
+    return next((sha256(path) for path in paths if path.is_file()), "")
 
 def _counts(results: Path, key: str) -> bool:
     "Whether the run that left `results` is the one that `key` stands for, on data that are still the same."

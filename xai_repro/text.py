@@ -18,7 +18,7 @@ from torch import nn
 
 from . import masked
 from .checks import check_choice, check_count
-from .data import entries, fetch, root
+from .data import entries, fetch, own
 from .models import load_head, pick_device, state_digest
 from .store import digest
 
@@ -27,7 +27,7 @@ EMOTIONS = ("anger", "joy", "optimism", "sadness")
 
 def embedded_texts() -> pd.DataFrame:
     "Forty sentences, ten of each emotion: columns text, label (the index of its emotion)."
-    rows = pd.read_csv(root()/"data"/"texts"/"emotions.csv")
+    rows = pd.read_csv(own("texts/emotions.csv"))
     return rows.assign(label=rows.label.map(EMOTIONS.index))
 
 def tweets(split: str = "val") -> pd.DataFrame:
