@@ -118,6 +118,12 @@ def test_mfaba_says_where_it_says_nothing():
     with pytest.warns(lfa.DegenerateFit, match="not what the network says"): assert not attributions.attribute("mfaba", (said + 1) % 3, view=view).any()
 
 
+@pytest.mark.parametrize("method", ["saliency", "integrated_gradients", "smoothgrad", "gradcam", "mfaba", "occlusion"])
+def test_a_class_that_there_is_not_is_refused_by_name(method):
+    classifier, segments = small(1), features.grid(IMAGE, 16)
+    with pytest.raises(ValueError, match="target is 99"): attributions.attribute(method, 99, masked.MaskedModel(classifier.predict, IMAGE, segments), attributions.of_image(classifier, IMAGE, segments))
+
+
 def test_fits_at_the_edge():
     added = function(lambda m: m @ np.arange(1., 5))
     assert np.allclose(lfa.explain(added, 0, N.kernel_shap(), 0., n_samples=2).weights.sum(), 10)

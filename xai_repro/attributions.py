@@ -248,12 +248,14 @@ def attribute(
     seed: int = 0,
     **options,                              # the method's own
 ) -> np.ndarray:                            # float64 [d]
-    "Score the features of one input. Raises a ValueError where the method needs what is not given, or finds a score that is not finite."
+    "Score the features of one input. Raises a ValueError where the method needs what is not given, for a target that is no class, and for a score that is not finite."
     row = ATTRIBUTIONS[check_choice("method", method, ATTRIBUTIONS)]
     if row.needs == "value" and value is None: raise ValueError(f"value is None; allowed for {method!r}: a value function, such as MaskedModel")
     if row.needs == "view" and view is None: raise ValueError(f"view is None; allowed for {method!r}: a Differentiable, such as of_image(classifier, image, segments)")
     if row.needs == "either" and value is None and view is None: raise ValueError(f"value and view are None; allowed for {method!r}: one of them")
-    return check_vector(f"the scores of {method}", row.compute(value, view, check_count("target", target, 0), check_count("n_samples", row.budget if n_samples is None else n_samples), check_count("seed", seed, 0), **options))
+    target, n_samples, seed = check_count("target", target, 0), check_count("n_samples", row.budget if n_samples is None else n_samples), check_count("seed", seed, 0)
+    try: return check_vector(f"the scores of {method}", row.compute(value, view, target, n_samples, seed, **options))
+    except IndexError as error: raise ValueError(f"target is {target}; allowed: one of the classes ({error})") from error
 
 def select_top(
     scores,                 # [d]
