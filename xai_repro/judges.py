@@ -150,6 +150,8 @@ def _linear(law):
 
 def _quarter(d: int) -> int: return max(1, d//4)
 
+def _best(s: np.ndarray) -> np.ndarray: return select_top(s, _quarter(len(s))/len(s))
+
 def _change(case, value, order) -> float:
     "Mean |f(x) - f(x without the first k of an order)|, k = 1..d/4 (at least 1)."
     ranks = order.argsort()
@@ -158,7 +160,7 @@ def _change(case, value, order) -> float:
     return float(np.abs(y[1:] - y[0]).mean())
 
 def _soft(case, value, s, order):
-    alpha = select_top(s, _quarter(case.d)/case.d)
+    alpha = _best(s)
     return soft_stability(value, alpha, max(1, int((~alpha).sum())//4), seed=MANY, interval="clopper_pearson").rate
 
 def _mu(case, value, s, order):
@@ -178,7 +180,7 @@ JUDGES: dict[str, Judge] = {
     "bottom": Judge("LFA", -1, _over_seeds(lambda case, value, s, order: _change(case, value, order[::-1]))),
     "SSIM": Judge("LIME-G", 1, _maps("ssim")), "HOG": Judge("LIME-G", 1, _maps("hog")), "Spearman": Judge("LIME-G", 1, _maps("spearman")),
     "soft rate": Judge("soft stability", 1, _over_seeds(_soft)),
-    "hard radius": Judge("soft stability", 1, _over_seeds(lambda case, value, s, order: hard_stability(value, select_top(s, _quarter(case.d)/case.d), .25, 16, seed=MANY).radius)),
+    "hard radius": Judge("soft stability", 1, _over_seeds(lambda case, value, s, order: hard_stability(value, _best(s), .25, 16, seed=MANY).radius)),
     "Insertion": Judge("LiMA", 1, _over_seeds(lambda case, value, s, order: insertion(value, order, case.target, region_areas(case.segments)).auc)),
     "Deletion": Judge("LiMA", -1, _over_seeds(lambda case, value, s, order: deletion(value, order, case.target, region_areas(case.segments)).auc)),
     "μFidelity": Judge("LiMA", 1, _over_seeds(_mu)),

@@ -83,7 +83,8 @@ def _gathered() -> list[tuple[tuple, Results, Claim]]:
             found.setdefault((*where, statement), []).append((results, claim, claim.cells.assign(cell=claim.cells.cell.map(lambda c: f"{kind}: {c}" if kind else c))))
     def together(key, parts):
         results, first, _ = parts[0]
-        if len({(r.experiment, c.expected, c.effect_is, c.margin) for r, c, _ in parts}) > 1: raise ValueError(f"{key[2]!r} of {key[0]} {key[1]} is tested as {sorted({(r.experiment, c.expected, c.effect_is) for r, c, _ in parts})}; allowed: one test of one statement at one place")
+        tests = sorted({(r.experiment, c.expected, c.effect_is, c.margin) for r, c, _ in parts})
+        if len(tests) > 1: raise ValueError(f"{key[2]!r} of {key[0]} {key[1]} is tested as {tests}; allowed: one test of one statement at one place")
         return key, results, Claim(key[2], first.source, first.expected, first.effect_is, pd.concat([cells for *_, cells in parts], ignore_index=True), first.margin)
     return [together(*item) for item in found.items()]
 
