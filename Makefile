@@ -25,23 +25,23 @@ notebooks: setup      # after editing a notebook: export the modules, clean the 
 	$(BIN)/nbdev_clean
 
 outputs: setup        # execute the notebooks where they lie, so that they show the present results: make outputs NB=papers/lfa_*.ipynb
-	for notebook in nbs/$(or $(NB),papers/*.ipynb); do $(BIN)/python -c "import sys; from pathlib import Path; from xai_repro import runner; runner.refresh(Path(sys.argv[1]))" $$notebook || exit 1; done
+	for notebook in nbs/$(or $(NB),papers/*.ipynb); do $(BIN)/python -c "import sys; from pathlib import Path; from xai_repro.workbook import runner; runner.refresh(Path(sys.argv[1]))" $$notebook || exit 1; done
 	$(BIN)/nbdev_clean
 
-benchmarks: setup     # measure this machine, idle: data/results/benchmarks and nbs/90_benchmarks.ipynb
+benchmarks: setup     # measure this machine, idle: data/results/benchmarks and nbs/benchmarks.ipynb
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[benchmarks]'
-	XAI_REPRO_PROFILE=standard $(BIN)/python -c "from pathlib import Path; from xai_repro import runner; runner.refresh(Path('nbs/90_benchmarks.ipynb'))"
+	XAI_REPRO_PROFILE=standard $(BIN)/python -c "from pathlib import Path; from xai_repro.workbook import runner; runner.refresh(Path('nbs/benchmarks.ipynb'))"
 	$(BIN)/nbdev_clean
 
 readme: setup         # README.md from nbs/index.ipynb
-	$(BIN)/python -c "from xai_repro import data, workbook; (data.root()/'README.md').write_text(workbook.readme())"
+	$(BIN)/python -c "from xai_repro.workbook import results as workbook; from xai_repro.zoo import data; (data.root()/'README.md').write_text(workbook.readme())"
 
 site: setup           # the notebooks as pages, in _site/_build/html; every link and picture is looked at, by a browser too where $(BROWSER) is one
 	test -x _site/.venv/bin/jupyter-book || { $(PYTHON) -m venv _site/.venv && _site/.venv/bin/python -m pip install --quiet -c nbs/_constraints.txt jupyter-book; }
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[site]'
-	$(BIN)/python -c "from pathlib import Path; from xai_repro import site; site.stage(Path('_site/source'))"
+	$(BIN)/python -c "from pathlib import Path; from xai_repro.workbook import site; site.stage(Path('_site/source'))"
 	_site/.venv/bin/jupyter-book build _site/source --path-output _site -W --keep-going --quiet
-	$(BIN)/python -c "from pathlib import Path; from xai_repro import site; site.check(Path('_site/_build/html'), '$(BROWSER)')"
+	$(BIN)/python -c "from pathlib import Path; from xai_repro.workbook import site; site.check(Path('_site/_build/html'), '$(BROWSER)')"
 
 clean:
 	rm -rf _site data/cache data/runs data/results/*/smoke .pytest_cache .hypothesis

@@ -8,7 +8,7 @@ import torch
 from captum import attr
 from hypothesis import given, settings, strategies as st
 
-from xai_repro import existing, lfa, neighborhoods as N
+from xai_repro.explain import captum_methods as existing, lfa, distributions as N
 
 P = 6
 POINTS = torch.rand(5, P, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

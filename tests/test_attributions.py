@@ -3,8 +3,11 @@ import numpy as np
 import pytest
 import torch
 
-from xai_repro import attributions as A, features, inputs, lfa, models, store
-from xai_repro.masked import MaskFunction
+from xai_repro import cache as store
+from xai_repro.explain import methods as A, lfa
+from xai_repro.inputs import segmentation as features
+from xai_repro.zoo import instances as inputs, models
+from xai_repro.value import MaskFunction
 
 W = torch.linspace(-1, 1, 12).reshape(3, 2, 2)
 X, BASE = torch.rand(3, 2, 2, generator=torch.Generator().manual_seed(0)), torch.full((3, 2, 2), .5)

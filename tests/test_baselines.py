@@ -5,9 +5,11 @@ import torch
 from captum.attr import LayerAttribution, LayerGradCam
 from dataclasses import replace
 
-from xai_repro import attributions, baselines, data, features, models
-from xai_repro.attributions import ATTRIBUTIONS, TRANSFORMERS, of_image
-from xai_repro.masked import MaskFunction
+from xai_repro.explain import methods as attributions, baselines
+from xai_repro.inputs import segmentation as features
+from xai_repro.zoo import data, models
+from xai_repro.explain.methods import ATTRIBUTIONS, TRANSFORMERS, of_image
+from xai_repro.value import MaskFunction
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def test_sobol_tells_all_features_of_a_large_sum_apart():
 
 
 def test_hsic_is_the_trace_with_the_kernels_written_out():
-    from xai_repro.neighborhoods import uniform
+    from xai_repro.explain.distributions import uniform
     Z = uniform(weighting=False).sample(60, 4, 0)
     y = SINE(Z)[:, 0].astype(float)
     apart = np.abs(y[:, None] - y)

@@ -3,8 +3,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xai_repro import data, features, masked, neighborhoods as N
-from xai_repro.workbook import Results
+from xai_repro import value as masked
+from xai_repro.explain import distributions as N
+from xai_repro.inputs import segmentation as features
+from xai_repro.zoo import data
+from xai_repro.workbook.results import Results
 
 
 @pytest.fixture(scope="module")

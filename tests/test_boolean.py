@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from xai_repro import boolean as B
-from xai_repro.certificates import exact_stability
-from xai_repro.masked import MaskFunction
-from xai_repro.neighborhoods import all_masks
+from xai_repro.evaluate import boolean as B
+from xai_repro.evaluate.certificates import exact_stability
+from xai_repro.value import MaskFunction
+from xai_repro.explain.distributions import all_masks
 
 
 def table(n, seed): return np.random.default_rng(seed).normal(size=2**n)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import stats
 
-from xai_repro import certificates as C
-from xai_repro.masked import MaskFunction
-from xai_repro.neighborhoods import all_masks
+from xai_repro.evaluate import certificates as C
+from xai_repro.value import MaskFunction
+from xai_repro.explain.distributions import all_masks
 
 
 def boolean(d, seed=0, K=3, smooth=0.):
@@ -215,7 +215,7 @@ def test_monte_carlo_radii_are_below_the_exact_ones():
 
 
 def test_smoothing_converges_to_the_operator():
-    from xai_repro.boolean import random_mask
+    from xai_repro.evaluate.boolean import random_mask
     d, lam = 6, .7
     value = boolean(d, 4)
     table = value(all_masks(d)).astype(float)

@@ -8,8 +8,8 @@ import pytest
 from test_runner import WRITE, project, results, write  # noqa: F401 (a fixture)
 from typer.testing import CliRunner
 
-from xai_repro import runner
-from xai_repro.cli import app, parse_set, show
+from xai_repro.workbook import runner
+from xai_repro.workbook.cli import app, parse_set, show
 
 
 def call(*arguments):
@@ -19,7 +19,7 @@ def call(*arguments):
 
 
 def test_help_takes_no_library():
-    code = "import sys; from xai_repro.cli import app\ntry: app(['-h'])\nfinally: assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
+    code = "import sys; from xai_repro.workbook.cli import app\ntry: app(['-h'])\nfinally: assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
     for command in ("list", "run", "status", "scoreboard", "data"): assert command in told.stdout

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from xai_repro import data
+from xai_repro.zoo import data
 
 
 @pytest.fixture

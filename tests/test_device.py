@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 import torch
 
-from xai_repro import data, features, lfa, models
-from xai_repro.masked import MaskedModel
+from xai_repro.explain import lfa
+from xai_repro.inputs import segmentation as features
+from xai_repro.zoo import data, models
+from xai_repro.value import MaskedModel
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 TOLERANCE = 1e-3    # of a probability; TF32 is off by default

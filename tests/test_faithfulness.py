@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from xai_repro import faithfulness as F
-from xai_repro.faithfulness import perturbation_test
-from xai_repro.masked import MaskedModel
-from xai_repro.removal import Constant
+from xai_repro.evaluate import faithfulness as F
+from xai_repro.evaluate.faithfulness import perturbation_test
+from xai_repro.value import MaskedModel
+from xai_repro.inputs.removal import Constant
 
 
 def f(rows): return (rows**2).sum(1) + rows[:, 0]*rows[:, 1]
@@ -182,7 +182,7 @@ def test_bad_curves(call, words):
 @given(seed=st.integers(0, 10**6), norm=st.sampled_from([1, 2, "inf"]), radius=st.floats(.1, 5))
 def test_local_fidelity_is_sklearns_r2_on_the_points_of_the_ball(seed, norm, radius):
     from sklearn.metrics import mean_squared_error, r2_score
-    from xai_repro.neighborhoods import ball
+    from xai_repro.explain.distributions import ball
     center, w = np.random.default_rng(seed).normal(size=(2, 4))
     model, surrogate = (lambda X: np.sin(X).sum(1) + X[:, 0]*X[:, 1]), (lambda X: X @ w + .3)
     X = center + ball(50, 4, norm, radius, seed)

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 from skimage import segmentation
 
-from xai_repro import data, features
+from xai_repro.inputs import segmentation as features
+from xai_repro.zoo import data
 
 PHOTOS = data.photographs(96)
 MAKERS = {"quickshift": features.quickshift, "slic": lambda i: features.slic(i, 30), "slico": lambda i: features.slico(i, 30), "grid": lambda i: features.grid(i, 20),

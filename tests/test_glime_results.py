@@ -3,8 +3,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xai_repro import autoencoder, moments, similarity, training
-from xai_repro.workbook import Results, published
+from xai_repro.evaluate import similarity
+from xai_repro.explain import limits as moments
+from xai_repro.zoo import autoencoder, training
+from xai_repro.workbook.results import Results, published
 
 
 def standard(experiment: str) -> Results:
@@ -84,7 +86,7 @@ def test_reviews_are_as_many_as_were_asked_and_none_is_cut_off(texts):
 
 def test_the_head_is_as_accurate_as_is_said(texts, assets):
     "On a tenth of the texts that it was measured on: within four standard errors."
-    from xai_repro import text
+    from xai_repro.zoo import text
     classifier, rows = text.load_text("imdb", "cpu"), text.draw_texts("imdb_test", 150, 7)
     right = (classifier.predict(list(rows.text)).argmax(1).numpy() == rows.label).mean()
     said = texts.provenance["accuracy"]["tested"]

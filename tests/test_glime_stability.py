@@ -3,9 +3,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xai_repro import data, features, lfa, models, similarity
-from xai_repro.masked import MaskedModel
-from xai_repro.workbook import Results
+from xai_repro.evaluate import similarity
+from xai_repro.explain import lfa
+from xai_repro.inputs import segmentation as features
+from xai_repro.zoo import data, models
+from xai_repro.value import MaskedModel
+from xai_repro.workbook.results import Results
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,14 @@ import pytest
 import torch
 from skimage.transform import resize
 
-from xai_repro import features, heatmaps as H
-from xai_repro.data import photographs
-from xai_repro.models import Classifier, IMAGENET, Preprocessing
-from xai_repro.removal import MEAN_GREY, Blur, Constant, Inpaint
-from xai_repro.similarity import pairwise
-from xai_repro.robustness import METRICS, gains, partners, robustness, spreads
-from xai_repro.store import Store
+from xai_repro.explain import maps as H
+from xai_repro.inputs import segmentation as features
+from xai_repro.zoo.data import photographs
+from xai_repro.zoo.models import Classifier, IMAGENET, Preprocessing
+from xai_repro.inputs.removal import MEAN_GREY, Blur, Constant, Inpaint
+from xai_repro.evaluate.similarity import pairwise
+from xai_repro.evaluate.robustness import METRICS, gains, partners, robustness, spreads
+from xai_repro.cache import Store
 
 SIDE = 48
 
@@ -46,8 +47,8 @@ def test_lime_is_painted_on_superpixels_and_finds_the_square():
 
 
 def test_lime_is_lfas_lime_with_the_packages_weights():
-    from xai_repro import lfa
-    from xai_repro.masked import MaskedModel
+    from xai_repro.explain import lfa
+    from xai_repro.value import MaskedModel
     image, s = photographs(SIDE)["coffee"], 3
     parts = features.slic(image, 20, compactness=30, sigma=3)
     weights = lfa.lime(MaskedModel(subject(image).classifier.predict, image, parts, MEAN_GREY), 0, 60, seed=s, original_first=True, distance="cosine").weights

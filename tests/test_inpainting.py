@@ -8,10 +8,10 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import uniform_filter
 
-from xai_repro import data, inpainting as I
-from xai_repro.features import grid, slic
-from xai_repro.masked import MaskedModel
-from xai_repro.removal import INPAINTERS, MEAN_GREY, Blur, Inpaint, MeanColor
+from xai_repro.zoo import data, inpainter as I
+from xai_repro.inputs.segmentation import grid, slic
+from xai_repro.value import MaskedModel
+from xai_repro.inputs.removal import INPAINTERS, MEAN_GREY, Blur, Inpaint, MeanColor
 
 IMAGE = data.photographs(64)["coffee"]
 PARTS = slic(IMAGE, 20, 30, 3)
@@ -187,7 +187,7 @@ def test_psnr_and_ssim_are_independent_computations():
 
 
 def test_no_photograph_is_nearer_in_features_than_itself():
-    from xai_repro import models
+    from xai_repro.zoo import models
     critic, hole = models.load("efficientnet_lite0", "cpu"), torch.zeros(2, 1, 64, 64, dtype=torch.bool)
     hole[0, :, 16:48, 16:48] = True; hole[1, :, :2, :2] = True                # the second is less than a place of any stage
     images = IMAGE.expand(2, -1, -1, -1)
@@ -197,7 +197,7 @@ def test_no_photograph_is_nearer_in_features_than_itself():
 
 def test_distances_in_features_do_not_depend_on_the_batch():
     from dataclasses import replace
-    from xai_repro import models
+    from xai_repro.zoo import models
     critic, rng = replace(models.load("efficientnet_lite0", "cpu"), chunk=4), np.random.default_rng(0)
     images = IMAGE.expand(9, -1, -1, -1)
     holes = torch.as_tensor(rng.random((9, 1, 8, 8)) < .4).repeat_interleave(8, 2).repeat_interleave(8, 3)

@@ -7,9 +7,9 @@ import pytest
 from nbdev.test import test_nb as run_notebook
 from scipy.stats import false_discovery_control
 
-from xai_repro import ledger
-from xai_repro.data import root
-from xai_repro.workbook import Claim, verdict
+from xai_repro.workbook import ledger
+from xai_repro.zoo.data import root
+from xai_repro.workbook.results import Claim, verdict
 
 LEDGERS = root()/"data"/"results"
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from xai_repro import lfa, neighborhoods as N
-from xai_repro.masked import MaskFunction
+from xai_repro.explain import lfa, distributions as N
+from xai_repro.value import MaskFunction
 
 SIGMAS = [.5, 1., 5.]
 

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 import torch
 
-from xai_repro import existing, lfa, networks, tabular
-from xai_repro.similarity import l1_distance
-from xai_repro.workbook import Results, published
+from xai_repro.explain import captum_methods as existing, lfa
+from xai_repro.zoo import tabular_networks as networks, tabular
+from xai_repro.evaluate.similarity import l1_distance
+from xai_repro.workbook.results import Results, published
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 import torch
 
-from xai_repro import features, inputs, models
-from xai_repro.attributions import ATTRIBUTIONS, FAITHFULNESS
-from xai_repro.faithfulness import deletion, insertion, region_areas
-from xai_repro.workbook import Results
+from xai_repro.inputs import segmentation as features
+from xai_repro.zoo import instances as inputs, models
+from xai_repro.explain.methods import ATTRIBUTIONS, FAITHFULNESS
+from xai_repro.evaluate.faithfulness import deletion, insertion, region_areas
+from xai_repro.workbook.results import Results
 
 BASELINES = {ATTRIBUTIONS[name].label for name in FAITHFULNESS}
 
@@ -69,7 +70,7 @@ def test_no_group_of_copies_is_on_both_sides():
 
 
 def test_the_committed_classifier_of_tissue_errs_as_recorded(assets):
-    from xai_repro import histology
+    from xai_repro.zoo import histology
     said = Results("lima_histology", "standard").load("predictions").iloc[:48]
     found = histology.load_lung("cpu").predict(torch.stack([histology.lung_image(file) for file in said.file])).argmax(1).numpy()
     assert (found == said.predicted).mean() >= 46/48, "bfloat16 there, float32 here: two may lie on the border"
@@ -77,5 +78,5 @@ def test_the_committed_classifier_of_tissue_errs_as_recorded(assets):
 
 def test_the_gallery_shows_what_may_be_shown():
     results = Results("lima_gallery", "standard")
-    from xai_repro import data
+    from xai_repro.zoo import data
     assert set(results.load("maps").photograph) <= set(data.photographs(8)) and results.provenance["source"] == "embedded"

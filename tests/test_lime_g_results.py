@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 import torch
 
-from xai_repro import data, heatmaps, inpainting, models, scenes
-from xai_repro.robustness import METRICS, robustness, spreads
-from xai_repro.workbook import Results, published
+from xai_repro.explain import maps as heatmaps
+from xai_repro.zoo import data, inpainter as inpainting, models, scenes
+from xai_repro.evaluate.robustness import METRICS, robustness, spreads
+from xai_repro.workbook.results import Results, published
 
 PAPER_ROWS = {"SP", "SP-G", "LIME (50)", "LIME-G (50)", "LIME (150)", "LIME-G (150)", "MP2", "MP2-G"}
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from xai_repro import localisation as L
+from xai_repro.evaluate import localisation as L
 
 SIDE = 64
 boxes = st.tuples(*(st.lists(st.integers(0, SIDE - 1), min_size=2, max_size=2).map(sorted) for _ in range(2))).map(lambda c: np.array([c[0][0], c[1][0], c[0][1], c[1][1]]))

@@ -6,9 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from xai_repro import data, features, lfa, masked, models, removal
-from xai_repro.masked import MaskedModel, MaskedText
-from xai_repro.removal import Blur, Constant, MeanColor
+from xai_repro import value as masked
+from xai_repro.explain import lfa
+from xai_repro.inputs import segmentation as features, removal
+from xai_repro.zoo import data, models
+from xai_repro.value import MaskedModel, MaskedText
+from xai_repro.inputs.removal import Blur, Constant, MeanColor
 
 IMAGE = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
 SEGMENTS = features.grid(IMAGE, 6)

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torchvision
 
-from xai_repro import data, models
+from xai_repro.zoo import data, models
 
 
 @pytest.mark.parametrize("name, floor", [("efficientnet_lite0", .8), ("efficientnet_lite1", .8), ("efficientnet_lite2", .8), ("squeezenet1_1", .55)])

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from xai_repro import lfa, moments as M, neighborhoods as N
-from xai_repro.masked import MaskFunction
+from xai_repro.explain import lfa, limits as M, distributions as N
+from xai_repro.value import MaskFunction
 
 
 def counted(d, weight):
@@ -56,7 +56,7 @@ def test_what_is_wrong_is_said(call, message):
 
 def test_the_committed_slopes_follow_from_the_committed_samples():
     from scipy.stats import linregress
-    from xai_repro.workbook import Results
+    from xai_repro.workbook.results import Results
     results = Results("glime_theory", "standard")
     need, told = results.load("needed"), results.load("exponents").query("what == 'doublings a feature'").set_index(["method", "sigma"]).ours
     assert need.n.notna().all() and len(told) == 2*need.sigma.nunique()

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from scipy import stats
 
-from xai_repro import neighborhoods as N
+from xai_repro.explain import distributions as N
 
 ROWS = {"uniform": N.uniform(.7), "binomial": N.binomial(.7), "binomial k<d": N.binomial(.3, exclude_full=True), "shapley": N.shapley(),
         "cosine": N.cosine(), "gauss": N.gauss(.5), "laplace": N.laplace(.5), "box": N.box(.5), "original first": N.uniform(1., original_first=True)}

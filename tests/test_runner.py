@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from nbclient.exceptions import DeadKernelError
 
-from xai_repro import data, runner, workbook
+from xai_repro.workbook import runner, results as workbook
+from xai_repro.zoo import data
 
 DEFAULTS = 'profile = "smoke"\nresults = ""\ndevice = "auto"\nn = 2\nrate = 0.5\nname = "a#b=c"  # a note\nsizes = [\n    1,\n    2]\nfast = False\nlimit = None'
 WRITE = """
@@ -143,11 +144,11 @@ def test_the_code_version_looks_at_what_computes(tmp_path):
 
 
 @pytest.mark.parametrize("source, reached", [
-    ("from xai_repro import lfa\nlfa.y", "abc"), ("import xai_repro.lfa\nxai_repro.lfa.y()", "abc"), ("from xai_repro.lfa import y as z", "abc"), ("def f():\n    from xai_repro.checks import x", "abc"),
+    ("from xai_repro.explain import lfa\nlfa.y", "abc"), ("import xai_repro.explain.lfa\nxai_repro.lfa.y()", "abc"), ("from xai_repro.explain.lfa import y as z", "abc"), ("def f():\n    from xai_repro.checks import x", "abc"),
     ("from xai_repro import other\nother.y", ""), ("import numpy\nfrom os import path", ""), ("from xai_repro import other as lfa\nlfa.z", "d")])
 def test_the_code_version_follows_imports_and_names(tmp_path, source, reached):
     "lfa uses checks, checks uses data inside a function, and data lfa again: a ring."
-    texts = dict(a="from .checks import x\ndef y(): return x(1)", b="def x(n):\n    from . import data\n    return data.TABLE[n]", c="from xai_repro.lfa import y\nTABLE = {1: y}", d="z = 1")
+    texts = dict(a="from .checks import x\ndef y(): return x(1)", b="def x(n):\n    from . import data\n    return data.TABLE[n]", c="from xai_repro.explain.lfa import y\nTABLE = {1: y}", d="z = 1")
     changed = dict(a=("x(1)", "x(2)"), b=("[n]", "[-n]"), c=("{1: y}", "{2: y}"), d=("1", "2"))
     files = {letter: (tmp_path/f"{name}.py", texts[letter]) for letter, name in zip("abcd", ("lfa", "checks", "data", "other"))}
     for path, text in files.values(): path.write_text(text)
@@ -163,11 +164,11 @@ def test_the_code_version_follows_imports_and_names(tmp_path, source, reached):
 @pytest.mark.parametrize("text", ["a = 1\nprint(b)", "a, *b = 1, 2", "a = {}\na['k'] = b", "class a:\n    def f(self): return b", "a: int = b", "if b: a = 1"])
 def test_what_a_used_name_stands_for_counts(tmp_path, text):
     (tmp_path/"lfa.py").write_text(text + "\nb = 3")
-    before = workbook.code_version("from xai_repro.lfa import a, b", tmp_path)
+    before = workbook.code_version("from xai_repro.explain.lfa import a, b", tmp_path)
     (tmp_path/"lfa.py").write_text(text + "\nb = 4")
-    assert workbook.code_version("from xai_repro.lfa import a, b", tmp_path) != before
+    assert workbook.code_version("from xai_repro.explain.lfa import a, b", tmp_path) != before
     (tmp_path/"lfa.py").write_text(re.sub(r"\ba\b", "a_", text, count=1) + "\nb = 3")
-    assert workbook.code_version("from xai_repro.lfa import a, b", tmp_path) != before
+    assert workbook.code_version("from xai_repro.explain.lfa import a, b", tmp_path) != before
 
 
 def test_the_key_follows_code_and_parameters(project, monkeypatch):

@@ -6,9 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from xai_repro import attributions, bridges, certificates as C, faithfulness as F, features, inputs, judges, ledger, lfa, masked, models, moments, neighborhoods as N, patches, removal, store, subsets, surrogates
-from xai_repro.masked import MaskFunction, MaskedText
-from xai_repro.workbook import judge
+from xai_repro import value as masked, cache as store
+from xai_repro.evaluate import bridges, certificates as C, faithfulness as F, metrics as judges
+from xai_repro.explain import methods as attributions, lfa, limits as moments, distributions as N, transformers as patches, subsets, surrogates
+from xai_repro.inputs import segmentation as features, removal
+from xai_repro.workbook import ledger
+from xai_repro.zoo import instances as inputs, models
+from xai_repro.value import MaskFunction, MaskedText
+from xai_repro.workbook.results import judge
 
 IMAGE = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
 ALPHA = np.array([True, False, False, False])

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 from scipy.stats import pearsonr
 
-from xai_repro import similarity as S
-from xai_repro.similarity import MAPS, hog_correlation, pairwise, spearman, ssim
+from xai_repro.evaluate import similarity as S
+from xai_repro.evaluate.similarity import MAPS, hog_correlation, pairwise, spearman, ssim
 
 
 def top_sets(w, k):

@@ -2,8 +2,10 @@
 import numpy as np
 import pytest
 
-from xai_repro import attributions as A, certificates as C, inputs, text
-from xai_repro.workbook import Results
+from xai_repro.evaluate import certificates as C
+from xai_repro.explain import methods as A
+from xai_repro.zoo import instances as inputs, text
+from xai_repro.workbook.results import Results
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def test_one_text_again(soft_vs_hard, assets, index):
 
 
 def test_every_statement_was_checked():
-    from xai_repro.boolean import STATEMENTS
+    from xai_repro.evaluate.boolean import STATEMENTS
     table = Results("stability_boolean", "standard").load("statements")
     assert table.place.tolist() == [s.place for s in STATEMENTS] and table.problems.min() >= 400
     failing = set(table.place[table.holds < table.problems])

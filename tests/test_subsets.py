@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from xai_repro import subsets as S
-from xai_repro.masked import Columns, MaskFunction
+from xai_repro.explain import subsets as S
+from xai_repro.value import Columns, MaskFunction
 
 COVER = (1, 0, 0, 0)     # the objective is the function itself
 
@@ -159,7 +159,7 @@ def test_no_prefix_is_far_below_the_best_coverage(search, floor):
 @pytest.mark.parametrize("search", sorted(S.SEARCHES))
 def test_no_batch_is_larger_than_asked_for(search):
     import torch
-    from xai_repro.masked import MaskedModel
+    from xai_repro.value import MaskedModel
     seen = []
     def predict(images):
         seen.append(len(images))

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from sklearn.linear_model import LinearRegression, Ridge
 
-from xai_repro import neighborhoods as N
-from xai_repro.surrogates import _ROWS, ridge
+from xai_repro.explain import distributions as N
+from xai_repro.explain.surrogates import _ROWS, ridge
 
 
 def problem(seed, n, d, sigma):

@@ -12,7 +12,8 @@ import pytest
 from test_cli import call
 from test_runner import project, write  # noqa: F401 (a fixture)
 
-from xai_repro import data, runner, sweep, workbook
+from xai_repro.workbook import runner, sweep, results as workbook
+from xai_repro.zoo import data
 
 DEFAULTS = 'profile = "smoke"\nresults = ""\ndevice = "auto"\nn = 2\nsides = 6'
 THROW = """
@@ -102,8 +103,8 @@ def test_the_sweeps_that_come_with_the_project_can_be_run(path):
 
 THROWS = """
 import numpy as np
-from xai_repro.data import shard
-from xai_repro.store import Store, digest
+from xai_repro.zoo.data import shard
+from xai_repro.cache import Store, digest
 asked = []
 def throw(i): asked.append(i); return dict(throw=np.random.default_rng(i).integers(1, sides + 1, 5))
 thrown = [Store().get(digest("throw", i, sides), lambda: throw(i))["throw"] for i in shard(list(range(n)))]
@@ -236,7 +237,7 @@ def test_forty_jobs_and_ten_killed_processes(coin, monkeypatch):
     "At random moments the driver, a worker or a kernel is killed; the driver is started again. In the end each job is done, its table whole, and no two processes ever did one job together."
     monkeypatch.setattr(runner, "code_version", workbook.code_version)       # the driver's
     (coin/"s.yaml").write_text(f"jobs:\n- experiment: coin\n  grid: {{n: {list(range(40))}}}\n- {{experiment: coin, set: {{sides: 13}}}}\n")
-    command = [sys.executable, "-c", "from xai_repro.cli import app; app()", "sweep", str(coin/"s.yaml"), "--workers", "2"]
+    command = [sys.executable, "-c", "from xai_repro.workbook.cli import app; app()", "sweep", str(coin/"s.yaml"), "--workers", "2"]
     said = open(coin/"drivers.txt", "w")
     def start(): return subprocess.Popen(command, env=os.environ | dict(XAI_REPRO_ROOT=str(coin), OMP_NUM_THREADS="1"), stdout=said, stderr=subprocess.STDOUT)
     def count(word): return sum(path.read_text().split().count(word) for path in coin.glob("smoke-*.log"))

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from xai_repro import networks, tabular
-from xai_repro.workbook import published
+from xai_repro.zoo import tabular_networks as networks, tabular
+from xai_repro.workbook.results import published
 
 
 # the pipeline

@@ -4,7 +4,8 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from xai_repro import certificates as C, inputs, text
+from xai_repro.evaluate import certificates as C
+from xai_repro.zoo import instances as inputs, text
 
 SENTENCE = "The sun is out, the sea is warm and the children are building castles."
 

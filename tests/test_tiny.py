@@ -3,10 +3,13 @@ import numpy as np
 import pytest
 import torch
 
-from xai_repro import baselines, data, features, models, patches, tiny, tiny_imagenet, training, workbook as wb
-from xai_repro.attributions import TRANSFORMERS
-from xai_repro.inputs import image_inputs
-from xai_repro.store import Store
+from xai_repro.explain import baselines, transformers as patches
+from xai_repro.inputs import segmentation as features
+from xai_repro.workbook import results as wb
+from xai_repro.zoo import data, models, architectures as tiny, tiny_imagenet, training
+from xai_repro.explain.methods import TRANSFORMERS
+from xai_repro.zoo.instances import image_inputs
+from xai_repro.cache import Store
 
 NAMES = ("vit_tiny101_s", "cnn_tiny101_s")
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from xai_repro import autoencoder as A, data, inpainting, neighborhoods as N, training
+from xai_repro.explain import distributions as N
+from xai_repro.zoo import autoencoder as A, data, inpainter as inpainting, training
 
 
 def quadratic(forward, step): return (forward(torch.ones(1, 2)) - step % 3).square().mean()
@@ -67,8 +68,8 @@ def test_it_keeps_more_of_a_photograph_than_its_coarse_colours():
 
 def test_the_further_from_a_photograph_the_further_its_code():
     "Superpixels by their mean, more and more of them: on average over photographs and orders."
-    from xai_repro.features import grid
-    from xai_repro.removal import MeanColor
+    from xai_repro.inputs.segmentation import grid
+    from xai_repro.inputs.removal import MeanColor
     network, rng = A.load_autoencoder(), np.random.default_rng(0)
     far = []
     for image in list(data.photographs(128).values())[:4]:

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from xai_repro import runner, store, workbook
-from xai_repro.data import root
+from xai_repro import cache as store
+from xai_repro.workbook import runner, results as workbook
+from xai_repro.zoo.data import root
 
 
 def test_intervals_cover_the_mean_as_often_as_they_say():
