@@ -6,7 +6,7 @@ import inspect
 import nbformat
 import pytest
 
-from xai_repro.zoo.data import root
+from xai_repro.ground import root
 
 NBS = root()/"nbs"
 

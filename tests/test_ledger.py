@@ -8,7 +8,7 @@ from nbdev.test import test_nb as run_notebook
 from scipy.stats import false_discovery_control
 
 from xai_repro.workbook import ledger
-from xai_repro.zoo.data import root
+from xai_repro.ground import root
 from xai_repro.workbook.results import Claim, verdict
 
 LEDGERS = root()/"data"/"results"

@@ -5,7 +5,7 @@ import nbformat
 import pytest
 from nbdev.test import test_nb as run_notebook
 
-from xai_repro.zoo.data import root
+from xai_repro.ground import root
 
 NOTEBOOKS = sorted(p for p in (root()/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 NAMES = [str(p.relative_to(root()/"nbs").with_suffix("")) for p in NOTEBOOKS]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from xai_repro import ground
 from xai_repro import value as masked, cache as store
 from xai_repro.evaluate import bridges, certificates as C, faithfulness as F, metrics as judges
 from xai_repro.explain import methods as attributions, lfa, limits as moments, distributions as N, transformers as patches, subsets, surrogates
@@ -99,7 +100,7 @@ def test_kept_scores_are_of_the_weights_and_the_removal_that_they_were_asked_of(
     assert small(1, "named").identity() == ("small", "named", "torch.float32")
     of = lambda gradients: inputs.image_inputs(replace(small(1), size=32), "embedded", 1, patch=16, gradients=gradients)[0].identity
     assert of(small(1)) != of(small(2))
-    with pytest.raises(TypeError, match="object"): store.digest(np.array(["a", "b"], object))
+    with pytest.raises(TypeError, match="object"): ground.digest(np.array(["a", "b"], object))
 
 
 def test_a_network_is_left_as_it_was():

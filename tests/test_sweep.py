@@ -104,7 +104,8 @@ def test_the_sweeps_that_come_with_the_project_can_be_run(path):
 THROWS = """
 import numpy as np
 from xai_repro.zoo.data import shard
-from xai_repro.cache import Store, digest
+from xai_repro.cache import Store
+from xai_repro.ground import digest
 asked = []
 def throw(i): asked.append(i); return dict(throw=np.random.default_rng(i).integers(1, sides + 1, 5))
 thrown = [Store().get(digest("throw", i, sides), lambda: throw(i))["throw"] for i in shard(list(range(n)))]

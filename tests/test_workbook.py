@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from xai_repro import ground
 from xai_repro import cache as store
 from xai_repro.workbook import runner, results as workbook
-from xai_repro.zoo.data import root
+from xai_repro.ground import root
 
 
 def test_intervals_cover_the_mean_as_often_as_they_say():
@@ -71,7 +72,7 @@ def test_results_are_unfinished_until_sealed(tmp_path, monkeypatch):
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path/"a.txt"; path.write_text("old")
     def write(p): p.write_text("half"); raise OSError("disk full")
-    with pytest.raises(OSError): store.write_atomically(path, write)
+    with pytest.raises(OSError): ground.write_atomically(path, write)
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 

@@ -19,7 +19,8 @@ from ..checks import check_choice, check_count, check_images, check_open, check_
 from ..value import class_scores
 from ..explain.distributions import ball
 from .similarity import NoVariation
-from ..cache import Store, digest
+from ..cache import Store
+from ..ground import digest
 
 # %% ../../nbs/evaluate/faithfulness.ipynb #15e92431
 ORDERS, NOISES = ("bottom", "top"), ("binary", "gauss")

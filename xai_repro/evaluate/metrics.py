@@ -25,7 +25,8 @@ from ..value import MaskedModel, class_scores
 from ..zoo.models import Classifier
 from ..inputs.removal import Inpaint, MeanColor, Removal
 from .similarity import NoVariation, jaccard, over_pairs, pairwise
-from ..cache import Store, digest
+from ..cache import Store
+from ..ground import digest
 
 # %% ../../nbs/evaluate/metrics.ipynb #01111b66
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,8 @@ from captum import attr
 from captum._utils.models.linear_model import SkLearnLinearRegression
 
 from ..checks import check_choice, check_count, check_points
-from ..cache import Store, digest
+from ..cache import Store
+from ..ground import digest
 
 # %% ../../nbs/explain/captum_methods.ipynb #38735cd0
 def _lime(f, X, n, sigma):

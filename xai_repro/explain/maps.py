@@ -24,7 +24,8 @@ from ..checks import check_choice, check_count, check_images, check_real
 from ..value import MaskedModel, class_scores
 from ..zoo.models import Classifier
 from ..inputs.removal import MEAN_GREY, Blur, Inpaint, Removal
-from ..cache import Store, digest
+from ..cache import Store
+from ..ground import digest
 
 # %% ../../nbs/explain/maps.ipynb #ad022677
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,8 @@ from scipy.special import entr
 
 from ..checks import check_choice, check_count, check_scores, check_vector
 from ..value import Columns, MaskFunction, Scored
-from ..cache import Store, digest
+from ..cache import Store
+from ..ground import digest
 
 # %% ../../nbs/explain/subsets.ipynb #ca5d72f3
 TERMS = ("consistency", "collaboration", "confidence", "effectiveness")

@@ -22,7 +22,7 @@ from skimage.restoration import inpaint_biharmonic
 from ..zoo import inpainter as inpainting
 from ..checks import check_choice, check_count, check_images, check_real, check_segments, check_vector
 from .segmentation import Spread
-from ..cache import digest
+from ..ground import digest
 
 # %% ../../nbs/inputs/removal.ipynb #15f8a957
 Renderer = Callable[[torch.Tensor], torch.Tensor]  # masks bool [n, d] -> images [n, 3, H, W]

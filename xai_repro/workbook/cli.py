@@ -99,7 +99,7 @@ def show_larger(record: "RunRecord"):
 def report(record: "RunRecord"):
     "Say what became of a run: where results and figures are and how they compare with the paper's, or what failed."
     import pandas as pd
-    from xai_repro.zoo.data import root
+    from xai_repro.ground import root
     said = {"done": f"done in {record.seconds:g} s", "skipped": "nothing changed since it was done (--force runs it again)", "failed": f"failed after {record.seconds:g} s"}
     typer.echo(f"{record.experiment} ({record.results.name}): {said[record.state]}", err=record.state == "failed")
     if record.error: typer.echo(f"{record.error}\n    notebook    {os.path.relpath(record.notebook)}", err=True)

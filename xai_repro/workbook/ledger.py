@@ -16,8 +16,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control, norm
 
 from ..checks import check_choice
-from ..zoo.data import root
-from ..cache import write_atomically
+from ..ground import root, write_atomically
 from .results import MARGIN, Claim, Results
 
 # %% ../../nbs/workbook/ledger.ipynb #2ca3ff56

@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 
 from ..checks import check_choice, check_vector, to_numpy
-from ..zoo.data import FETCHED, root, sha256
-from ..cache import digest, write_atomically
+from ..zoo.data import FETCHED
+from ..ground import digest, root, sha256, write_atomically
 
 # %% ../../nbs/workbook/results.ipynb #15874be1
 def published(

@@ -29,8 +29,8 @@ from traitlets import default
 
 import xai_repro
 from ..checks import check_choice
-from ..zoo.data import entries, root, sha256, shard_of
-from ..cache import digest, write_atomically
+from ..zoo.data import entries, shard_of
+from ..ground import digest, root, sha256, write_atomically
 from .results import PROFILES, code_version, environment, largest
 
 # %% ../../nbs/workbook/runner.ipynb #ddf4217a

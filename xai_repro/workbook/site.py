@@ -20,8 +20,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pandas as pd
 
-from ..zoo.data import root
-from ..cache import write_atomically
+from ..ground import root, write_atomically
 
 # %% ../../nbs/workbook/site.ipynb #0d5a1c33
 STYLE = """.bd-page-width { max-width: 110rem; }

@@ -19,7 +19,7 @@ import yaml
 
 from . import runner
 from ..checks import check_choice, check_count
-from ..zoo.data import root
+from ..ground import root
 from .runner import RunRecord
 
 # %% ../../nbs/workbook/sweep.ipynb #1b6f4d37

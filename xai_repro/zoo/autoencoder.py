@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from . import training
 from ..checks import check_count, check_images
-from .data import own, root
+from .data import own
+from ..ground import root
 
 # %% ../../nbs/zoo/autoencoder.ipynb #8a0d95c6
 SIDE = 64                     # of the square picture that the network sees, pixels

@@ -25,8 +25,8 @@ from tqdm.auto import tqdm
 
 from . import training
 from ..checks import check_choice, check_count, check_images
-from .data import draw, fetch, load_image, own, root
-from ..cache import digest
+from .data import draw, fetch, load_image, own
+from ..ground import digest, root
 
 # %% ../../nbs/zoo/inpainter.ipynb #32e8e452
 SIDE = 128                       # of the square picture that the network sees, pixels

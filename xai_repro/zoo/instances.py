@@ -25,7 +25,8 @@ from .models import Classifier
 from ..explain.distributions import Neighborhood
 from ..explain.transformers import MaskedPatches
 from ..inputs.removal import Constant, Removal
-from ..cache import Store, digest
+from ..cache import Store
+from ..ground import digest
 from .text import MaskedText, TextClassifier
 
 # %% ../../nbs/zoo/instances.ipynb #b1774bc2

@@ -22,8 +22,8 @@ from torch import nn
 
 from . import architectures as tiny
 from ..checks import check_choice, check_images
-from .data import entries, fetch, own, root
-from ..cache import digest, write_atomically
+from .data import entries, fetch, own
+from ..ground import digest, root, write_atomically
 
 # %% ../../nbs/zoo/models.ipynb #ffc4b07c
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..checks import check_choice, check_count
-from .data import fetch, own, root
-from ..cache import write_atomically
+from .data import fetch, own
+from ..ground import root, write_atomically
 from .tabular import Table
 
 # %% ../../nbs/zoo/tabular_networks.ipynb #c61bae0a

@@ -20,7 +20,7 @@ from .. import value as masked
 from ..checks import check_choice, check_count
 from .data import entries, fetch, own
 from .models import load_head, pick_device, state_digest
-from ..cache import digest
+from ..ground import digest
 
 # %% ../../nbs/zoo/text.ipynb #4ba9ac62
 EMOTIONS = ("anger", "joy", "optimism", "sadness")

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from . import data, models, architectures as tiny, training
 from ..checks import check_choice, check_count, check_share
-from ..cache import Store, digest
+from ..cache import Store
+from ..ground import digest
 
 # %% ../../nbs/zoo/tiny_imagenet.ipynb #2fc44547
 class Photographs(NamedTuple):

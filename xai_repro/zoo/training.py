@@ -18,9 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..checks import check_count, check_real
-from .data import sha256
+from ..ground import sha256, write_atomically
 from .models import compile_network
-from ..cache import write_atomically
 
 # %% ../../nbs/zoo/training.ipynb #39edcf35
 def build(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
