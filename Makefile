@@ -34,14 +34,14 @@ benchmarks: setup     # measure this machine, idle: data/results/benchmarks and 
 	$(BIN)/nbdev_clean
 
 readme: setup         # README.md from nbs/index.ipynb
-	$(BIN)/python -c "from xai_repro.workbook import results as workbook; from xai_repro.zoo import data; (data.root()/'README.md').write_text(workbook.readme())"
+	$(BIN)/python tools/readme.py
 
 site: setup           # the notebooks as pages, in _site/_build/html; every link and picture is looked at, by a browser too where $(BROWSER) is one
 	test -x _site/.venv/bin/jupyter-book || { $(PYTHON) -m venv _site/.venv && _site/.venv/bin/python -m pip install --quiet -c nbs/_constraints.txt jupyter-book; }
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[site]'
-	$(BIN)/python -c "from pathlib import Path; from xai_repro.workbook import site; site.stage(Path('_site/source'))"
+	$(BIN)/python tools/site.py stage _site/source
 	_site/.venv/bin/jupyter-book build _site/source --path-output _site -W --keep-going --quiet
-	$(BIN)/python -c "from pathlib import Path; from xai_repro.workbook import site; site.check(Path('_site/_build/html'), '$(BROWSER)')"
+	$(BIN)/python tools/site.py check _site/_build/html $(BROWSER)
 
 clean:
 	rm -rf _site data/cache data/runs data/results/*/smoke .pytest_cache .hypothesis

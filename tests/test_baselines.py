@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from xai_repro.explain import methods as attributions, baselines
 from xai_repro.inputs import segmentation as features
-from xai_repro.zoo import data, models
+from xai_repro.zoo import models
+from xai_repro.zoo.photographs import embedded_photographs
 from xai_repro.explain.methods import ATTRIBUTIONS, TRANSFORMERS, of_image
 from xai_repro.value import MaskFunction
 
@@ -17,7 +18,7 @@ def lite(): return models.load("efficientnet_lite0", "cpu")
 
 
 @pytest.fixture(scope="module")
-def photo(): return data.photographs()["chelsea"]
+def photo(): return embedded_photographs()["chelsea"]
 
 
 @pytest.fixture(scope="module")

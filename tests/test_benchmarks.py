@@ -6,7 +6,7 @@ import pytest
 from xai_repro import value as masked
 from xai_repro.explain import distributions as N
 from xai_repro.inputs import segmentation as features
-from xai_repro.zoo import data
+from xai_repro.zoo.photographs import embedded_photographs
 from xai_repro.workbook.results import Results
 
 
@@ -61,7 +61,7 @@ def test_passes_of_the_grid_are_counted_not_timed(measured):
     grid = measured.load("grid")
     assert (grid.groupby("methods").size() >= 8).all() and (grid.share <= .2).all() and np.allclose(grid.share, grid.ours/grid.fresh)
     row = grid[(grid.methods == "without") & (grid.superpixels == "quickshift")].iloc[0]
-    d = int(features.quickshift(data.photographs()[row.photograph]).max()) + 1
+    d = int(features.quickshift(embedded_photographs()[row.photograph]).max()) + 1
     masks = np.concatenate([law.sample(2048, d, seed) for law in (N.uniform(), *(N.binomial(s) for s in (.25, .5, 1., 5.))) for seed in range(10)])
     assert row.d == d and row.ours == len(np.unique(masks, axis=0)) and row.fresh == 4*4*10*(128 + 256 + 512 + 1024 + 2048)
 

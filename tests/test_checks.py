@@ -6,7 +6,8 @@ import torch
 from xai_repro.evaluate import similarity
 from xai_repro.explain import lfa, distributions as neighborhoods, surrogates
 from xai_repro.inputs import segmentation as features, removal
-from xai_repro.value import MaskedModel, MaskFunction
+from xai_repro.value import MaskFunction
+from xai_repro.inputs.image import MaskedModel
 
 IMAGE = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
 SEGMENTS = features.grid(IMAGE, 4)

@@ -5,15 +5,16 @@ import torch
 
 from xai_repro.explain import lfa
 from xai_repro.inputs import segmentation as features
-from xai_repro.zoo import data, models
-from xai_repro.value import MaskedModel
+from xai_repro.zoo import models
+from xai_repro.zoo.photographs import embedded_photographs
+from xai_repro.inputs.image import MaskedModel
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 TOLERANCE = 1e-3    # of a probability; TF32 is off by default
 
 
 def values() -> dict:
-    image = data.photographs()["coffee"]
+    image = embedded_photographs()["coffee"]
     segments = features.quickshift(image)
     return {device: MaskedModel(models.load("efficientnet_lite0", device).predict, image.to(device), segments) for device in ("cpu", "cuda")}
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 
 from xai_repro.evaluate import faithfulness as F
 from xai_repro.evaluate.faithfulness import perturbation_test
-from xai_repro.value import MaskedModel
+from xai_repro.inputs.image import MaskedModel
 from xai_repro.inputs.removal import Constant
 
 

@@ -8,9 +8,8 @@ from hypothesis import given, settings, strategies as st
 from skimage import segmentation
 
 from xai_repro.inputs import segmentation as features
-from xai_repro.zoo import data
-
-PHOTOS = data.photographs(96)
+from xai_repro.zoo.photographs import embedded_photographs
+PHOTOS = embedded_photographs(96)
 MAKERS = {"quickshift": features.quickshift, "slic": lambda i: features.slic(i, 30), "slico": lambda i: features.slico(i, 30), "grid": lambda i: features.grid(i, 20),
           "seeds": lambda i: features.seeds(i, 30)}
 
@@ -25,7 +24,7 @@ def test_labels_are_0_to_d_minus_1(maker, image):
 
 def test_quickshift_is_the_lime_packages():
     "With the seed that GLIME fixes, and not scikit-image's default."
-    image = data.photographs()["chelsea"]
+    image = embedded_photographs()["chelsea"]
     theirs = segmentation.quickshift(image.permute(1, 2, 0).double().numpy(), kernel_size=4, max_dist=200, ratio=.2, rng=2023)
     assert np.array_equal(np.unique(theirs, return_inverse=True)[1].reshape(theirs.shape), features.quickshift(image).numpy())
 

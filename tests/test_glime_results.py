@@ -6,7 +6,8 @@ import pytest
 from xai_repro.evaluate import similarity
 from xai_repro.explain import limits as moments
 from xai_repro.zoo import autoencoder, training
-from xai_repro.workbook.results import Results, published
+from xai_repro.workbook.comparison import published
+from xai_repro.workbook.results import Results
 
 
 def standard(experiment: str) -> Results:

@@ -6,8 +6,9 @@ import pytest
 from xai_repro.evaluate import similarity
 from xai_repro.explain import lfa
 from xai_repro.inputs import segmentation as features
-from xai_repro.zoo import data, models
-from xai_repro.value import MaskedModel
+from xai_repro.zoo import models
+from xai_repro.zoo.photographs import draw_images
+from xai_repro.inputs.image import MaskedModel
 from xai_repro.workbook.results import Results
 
 
@@ -47,7 +48,7 @@ def test_the_comparison_is_the_mean_over_photographs(standard):
 def test_one_photograph_again(standard, assets):
     "Five explanations of the first photograph, without the store and without compiled code. Rounding may exchange two features of nearly equal weight at a cut-off: .01 is one in ten pairs."
     facts = standard.provenance
-    (name, image), = data.draw_images(facts["source"], 1, facts["draw_seed"]).items()
+    (name, image), = draw_images(facts["source"], 1, facts["draw_seed"]).items()
     classifier = models.load(facts["model"], "cpu")
     value = MaskedModel(classifier.predict, image, features.quickshift(image))
     target = int(classifier.predict(image[None]).argmax())

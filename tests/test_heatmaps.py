@@ -6,7 +6,7 @@ from skimage.transform import resize
 
 from xai_repro.explain import maps as H
 from xai_repro.inputs import segmentation as features
-from xai_repro.zoo.data import photographs
+from xai_repro.zoo.photographs import embedded_photographs
 from xai_repro.zoo.models import Classifier, IMAGENET, Preprocessing
 from xai_repro.inputs.removal import MEAN_GREY, Blur, Constant, Inpaint
 from xai_repro.evaluate.similarity import pairwise
@@ -38,7 +38,7 @@ def test_a_sliding_patch_by_hand():
 
 
 def test_lime_is_painted_on_superpixels_and_finds_the_square():
-    image = photographs(SIDE)["astronaut"]
+    image = embedded_photographs(SIDE)["astronaut"]
     maps = H.heatmaps("lime_50", subject(image), (0, 1), Constant(), n_samples=400)
     parts = features.slic(image, 50, compactness=30, sigma=3).numpy()
     for m in maps:
@@ -48,8 +48,8 @@ def test_lime_is_painted_on_superpixels_and_finds_the_square():
 
 def test_lime_is_lfas_lime_with_the_packages_weights():
     from xai_repro.explain import lfa
-    from xai_repro.value import MaskedModel
-    image, s = photographs(SIDE)["coffee"], 3
+    from xai_repro.inputs.image import MaskedModel
+    image, s = embedded_photographs(SIDE)["coffee"], 3
     parts = features.slic(image, 20, compactness=30, sigma=3)
     weights = lfa.lime(MaskedModel(subject(image).classifier.predict, image, parts, MEAN_GREY), 0, 60, seed=s, original_first=True, distance="cosine").weights
     assert np.allclose(H.heatmaps("lime_50", subject(image), (s,), n_segments=20, n_samples=60)[0], weights[parts.numpy()], atol=1e-6)
@@ -81,7 +81,7 @@ def test_partners_differ_by_the_removal_alone():
 
 
 def test_maps_are_kept_one_by_one(tmp_path):
-    store, image = Store(tmp_path), photographs(SIDE)["coffee"]
+    store, image = Store(tmp_path), embedded_photographs(SIDE)["coffee"]
     first = H.heatmaps("lime_50", subject(image), (0, 1), store=store, n_samples=30)
     asked = []
     watched = subject(image); watched.classifier.network.register_forward_hook(lambda *_: asked.append(1))
@@ -116,7 +116,7 @@ def test_robustness_by_hand():
 
 
 def test_a_map_that_does_not_vary_is_said_to_and_counts_for_neither_partner():
-    image = photographs(224)["coffee"]
+    image = embedded_photographs(224)["coffee"]
     parts = [{"image": f"i{k}", "row": row, "maps": np.zeros((3, 64, 64)) if k == 2 and row == "MP2" else np.random.default_rng([k, len(row)]).normal(size=(3, 64, 64))} for k in range(4) for row in ("MP2", "MP2-G")]
     import pandas as pd
     each = pd.concat([robustness(p["maps"]).assign(image=p["image"], row=p["row"]) for p in parts])
@@ -132,7 +132,7 @@ def test_a_map_that_does_not_vary_is_said_to_and_counts_for_neither_partner():
 
 
 def test_partners_see_the_same(tmp_path):
-    image = photographs(SIDE)["coffee"]
+    image = embedded_photographs(SIDE)["coffee"]
     each, maps = partners({"a": subject(image)}, MEAN_GREY, {"lime_50": (0, 1)}, {"lime_50": 1}, {"lime_50": dict(n_samples=30)})
     assert np.array_equal(maps["lime_50", "a"], maps["lime_50_g", "a"]), "the same removal, the same maps"
     assert each[each.row == "LIME (50)"]["mean"].tolist() == each[each.row == "LIME-G (50)"]["mean"].tolist()

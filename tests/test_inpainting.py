@@ -8,12 +8,16 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import uniform_filter
 
-from xai_repro.zoo import data, inpainter as I
+from xai_repro.zoo import inpainter as I
+
+from xai_repro.ground import root
+
+from xai_repro.zoo.photographs import embedded_photographs
 from xai_repro.inputs.segmentation import grid, slic
-from xai_repro.value import MaskedModel
+from xai_repro.inputs.image import MaskedModel
 from xai_repro.inputs.removal import INPAINTERS, MEAN_GREY, Blur, Inpaint, MeanColor
 
-IMAGE = data.photographs(64)["coffee"]
+IMAGE = embedded_photographs(64)["coffee"]
 PARTS = slic(IMAGE, 20, 30, 3)
 D = int(PARTS.max()) + 1
 FILLERS = {**{m: Inpaint(m) for m in INPAINTERS}, "bfloat16": Inpaint("neural", dtype="bfloat16"), "own": Inpaint(generator=lambda images, holes: images.flip(2), name="upside down")}
@@ -141,7 +145,7 @@ class Stopped(Exception): pass
 
 
 def test_training_lowers_the_loss_and_survives_being_stopped(tmp_path):
-    pictures = I.of_pictures(list(data.photographs(144).values())[:1])
+    pictures = I.of_pictures(list(embedded_photographs(144).values())[:1])
     settings = dict(batch=2, rate=2e-3, seed=0, every=10)
     whole, history = I.train(pictures, 30, tmp_path/"whole.pt", **settings)
     assert history.step.tolist() == [10, 20, 30] and history.loss.iloc[-1] < history.loss.iloc[0]
@@ -220,5 +224,5 @@ def test_no_photograph_is_on_both_sides():
 
 def test_nothing_that_was_learned_from_is_evaluated_in_any_notebook():
     learned = {Path(f).stem for f in I.split().query("part == 'train' and source == 'imagenet_val'").file} | set(I.split().query("part == 'train' and source == 'scenes_sun8'").file)
-    evaluated = {path: set(path.read_text().replace("\n", ",").split(",")) for path in (data.root()/"data"/"results").glob("*/*/*.csv")}
+    evaluated = {path: set(path.read_text().replace("\n", ",").split(",")) for path in (root()/"data"/"results").glob("*/*/*.csv")}
     assert len(evaluated) > 100 and not {str(path): names & learned for path, names in evaluated.items() if names & learned}

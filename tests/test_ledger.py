@@ -9,7 +9,7 @@ from scipy.stats import false_discovery_control
 
 from xai_repro.workbook import ledger
 from xai_repro.ground import root
-from xai_repro.workbook.results import Claim, verdict
+from xai_repro.workbook.claims import Claim, verdict
 
 LEDGERS = root()/"data"/"results"
 

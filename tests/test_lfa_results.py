@@ -6,7 +6,8 @@ import torch
 from xai_repro.explain import captum_methods as existing, lfa
 from xai_repro.zoo import tabular_networks as networks, tabular
 from xai_repro.evaluate.similarity import l1_distance
-from xai_repro.workbook.results import Results, published
+from xai_repro.workbook.comparison import published
+from xai_repro.workbook.results import Results
 
 
 @pytest.fixture(scope="module")

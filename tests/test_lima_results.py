@@ -78,5 +78,5 @@ def test_the_committed_classifier_of_tissue_errs_as_recorded(assets):
 
 def test_the_gallery_shows_what_may_be_shown():
     results = Results("lima_gallery", "standard")
-    from xai_repro.zoo import data
-    assert set(results.load("maps").photograph) <= set(data.photographs(8)) and results.provenance["source"] == "embedded"
+    from xai_repro.zoo.photographs import embedded_photographs
+    assert set(results.load("maps").photograph) <= set(embedded_photographs(8)) and results.provenance["source"] == "embedded"

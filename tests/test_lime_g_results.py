@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from xai_repro.explain import maps as heatmaps
-from xai_repro.zoo import data, inpainter as inpainting, models, scenes
+from xai_repro.zoo import inpainter as inpainting, models, scenes
+from xai_repro.zoo.photographs import draw_images
 from xai_repro.evaluate.robustness import METRICS, robustness, spreads
-from xai_repro.workbook.results import Results, published
+from xai_repro.workbook.comparison import published
+from xai_repro.workbook.results import Results
 
 PAPER_ROWS = {"SP", "SP-G", "LIME (50)", "LIME-G (50)", "LIME (150)", "LIME-G (150)", "MP2", "MP2-G"}
 
@@ -66,7 +68,7 @@ def test_one_photograph_again(assets):
     "A gray map of the first photograph at full precision: the similarity of two seeds is the committed one, up to bfloat16's."
     results = Results("lime_g_robustness", "standard")
     facts, network = results.provenance, models.load("efficientnet_lite0", "cpu")
-    (name, image), = data.draw_images(facts["source"], 1, facts["draw_seed"], network.size).items()
+    (name, image), = draw_images(facts["source"], 1, facts["draw_seed"], network.size).items()
     maps = heatmaps.heatmaps("lime_50", heatmaps.Subject(network, image, int(network.predict(image[None]).argmax())), facts["settings"]["lime_50"], n_samples=facts["n_samples"])
     each = results.load("each").query("image == @name and row == 'LIME (50)'").set_index("metric")["mean"]
     assert np.allclose(robustness(maps).set_index("metric")["mean"].loc[list(METRICS.values())], each.loc[list(METRICS.values())], atol=.05)

@@ -9,8 +9,10 @@ from hypothesis import given, settings, strategies as st
 from xai_repro import value as masked
 from xai_repro.explain import lfa
 from xai_repro.inputs import segmentation as features, removal
-from xai_repro.zoo import data, models
-from xai_repro.value import MaskedModel, MaskedText
+from xai_repro.zoo import models
+from xai_repro.zoo.photographs import embedded_photographs
+from xai_repro.inputs.text import MaskedText
+from xai_repro.inputs.image import MaskedModel
 from xai_repro.inputs.removal import Blur, Constant, MeanColor
 
 IMAGE = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
@@ -68,7 +70,7 @@ def test_noise_is_added_per_segment_and_clipped():
 
 @pytest.fixture(scope="module")
 def real():
-    photo = data.photographs()["coffee"]
+    photo = embedded_photographs()["coffee"]
     classifier = models.load("efficientnet_lite0", "cpu")
     return classifier, photo, features.quickshift(photo), int(classifier.predict(photo[None]).argmax())
 

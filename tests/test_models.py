@@ -5,16 +5,20 @@ import pytest
 import torch
 import torchvision
 
-from xai_repro.zoo import data, models
+from xai_repro.zoo import models
 
 
+
+from xai_repro.zoo.assets import fetch
+
+from xai_repro.zoo.photographs import embedded_photographs, load_image
 @pytest.mark.parametrize("name, floor", [("efficientnet_lite0", .8), ("efficientnet_lite1", .8), ("efficientnet_lite2", .8), ("squeezenet1_1", .55)])
 def test_accuracy_on_real_photographs(assets, name, floor):
     "On the first 200 photographs top-1 is .900, .910, .920 and .680; a wrong normalisation or channel order costs more than the margin left by 60."
     classifier = models.load(name, "cpu")
-    folder = data.fetch("imagenet_sample")
+    folder = fetch("imagenet_sample")
     rows = pd.read_csv(folder/"labels.csv").iloc[np.random.default_rng(0).permutation(200)[:60]]
-    images = torch.stack([data.load_image(folder/f, classifier.size) for f in rows.file])
+    images = torch.stack([load_image(folder/f, classifier.size) for f in rows.file])
     right = classifier.predict(images).argmax(1).numpy() == rows.class_index.to_numpy()
     assert right.mean() >= floor, right.mean()
 
@@ -24,7 +28,7 @@ def lite(): return models.load("efficientnet_lite0", "cpu")
 
 
 @pytest.fixture(scope="module")
-def photos(): return torch.stack(list(data.photographs().values()))
+def photos(): return torch.stack(list(embedded_photographs().values()))
 
 
 def test_predict_is_the_softmax_of_logits_without_a_gradient(lite, photos):
@@ -49,7 +53,7 @@ def test_bfloat16_is_close_and_float32_out(photos, lite):
 
 def test_the_given_weights_are_all_used():
     network = models.load("efficientnet_lite0", "cpu").network
-    tensors = torch.load(data.fetch("weights/efficientnet_lite0"), weights_only=True)
+    tensors = torch.load(fetch("weights/efficientnet_lite0"), weights_only=True)
     total = lambda state: sum(float(v.double().sum()) for v in state.values())
     assert total(network.state_dict()) == pytest.approx(total(tensors), rel=1e-12) and len(network.state_dict()) == len(tensors)
 
@@ -139,7 +143,7 @@ def test_a_head_of_another_width_is_refused(lite):
 
 def test_compiled_it_says_what_it_says_eagerly():
     "A whole chunk, and one that is filled up."
-    images = torch.stack(list(data.photographs(224).values()))
+    images = torch.stack(list(embedded_photographs(224).values()))
     images = images[torch.arange(18) % len(images)]
     eager, compiled = (models.load("efficientnet_lite0", "cpu", compile=c) for c in (False, True))
     assert (eager.predict(images) - compiled.predict(images)).abs().max() < 1e-5

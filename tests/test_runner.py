@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from nbclient.exceptions import DeadKernelError
 
-from xai_repro.workbook import runner, results as workbook
-from xai_repro.zoo import data
-
+from xai_repro import workbook
+from xai_repro.workbook import runner
+from xai_repro.zoo import assets
+from xai_repro.ground import sha256
 DEFAULTS = 'profile = "smoke"\nresults = ""\ndevice = "auto"\nn = 2\nrate = 0.5\nname = "a#b=c"  # a note\nsizes = [\n    1,\n    2]\nfast = False\nlimit = None'
 WRITE = """
 import json, os, sys
@@ -41,7 +42,7 @@ def project(tmp_path, monkeypatch):
     (tmp_path/"nbs"/"papers").mkdir(parents=True)
     (tmp_path/"data").mkdir()
     (tmp_path/"data"/"manifest.toml").write_text("entry = []")
-    data._manifest.cache_clear()
+    assets._manifest.cache_clear()
     (tmp_path/"nbs"/"papers"/"profiles.toml").write_text("[dice.standard]\nn = 20\nsizes = [3]\n")
     write("dice", WRITE)
     return tmp_path
@@ -264,18 +265,18 @@ def test_a_run_counts_as_long_as_the_data_that_it_used_are_the_same(project):
     folder, published = results(project), project/"data"/"published"
     folder.mkdir(parents=True); published.mkdir()
     def manifest(**checksums):
-        data._manifest.cache_clear()
+        assets._manifest.cache_clear()
         (project/"data"/"manifest.toml").write_text("".join(f'[[entry]]\nname = "{name}"\nkind = "asset"\npath = "{name}"\nsha256 = "{value}"\nwhat = ""\nsource = ""\nlicence = ""\n' for name, value in checksums.items()))
     (published/"dice.csv").write_text("value\n1\n")
     (folder/"run.json").write_text(json.dumps(dict(key="now")))
-    (folder/"provenance.json").write_text(json.dumps(dict(data={"table": "a", "published/dice": data.sha256(published/"dice.csv")})))
+    (folder/"provenance.json").write_text(json.dumps(dict(data={"table": "a", "published/dice": sha256(published/"dice.csv")})))
     manifest(table="a", other="b"); assert runner.state(folder, "now") == "done"
     manifest(table="a", other="c"); assert runner.state(folder, "now") == "done", "an entry that it did not use"
     manifest(table="c", other="b"); assert runner.state(folder, "now") == "stale"
     manifest(other="b"); assert runner.state(folder, "now") == "stale", "gone from the manifest"
     manifest(table="a"); (published/"dice.csv").write_text("value\n2\n"); assert runner.state(folder, "now") == "stale"
     (project/"data"/"models").mkdir(); (weights := project/"data"/"models"/"die.safetensors").write_bytes(b"1")
-    (folder/"provenance.json").write_text(json.dumps(dict(data={"models/die.safetensors": data.sha256(weights)}))); assert runner.state(folder, "now") == "done"
+    (folder/"provenance.json").write_text(json.dumps(dict(data={"models/die.safetensors": sha256(weights)}))); assert runner.state(folder, "now") == "done"
     weights.write_bytes(b"2"); assert runner.state(folder, "now") == "stale", "weights that the project keeps"
 
 

@@ -9,12 +9,14 @@ from torch import nn
 from xai_repro import ground
 from xai_repro import value as masked, cache as store
 from xai_repro.evaluate import bridges, certificates as C, faithfulness as F, metrics as judges
-from xai_repro.explain import methods as attributions, lfa, limits as moments, distributions as N, transformers as patches, subsets, surrogates
+from xai_repro import vision_transformers
+from xai_repro.explain import methods as attributions, lfa, limits as moments, distributions as N, subsets, surrogates
 from xai_repro.inputs import segmentation as features, removal
+from xai_repro import workbook
 from xai_repro.workbook import ledger
 from xai_repro.zoo import instances as inputs, models
-from xai_repro.value import MaskFunction, MaskedText
-from xai_repro.workbook.results import judge
+from xai_repro.value import MaskFunction
+from xai_repro.inputs.text import MaskedText
 
 IMAGE = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
 ALPHA = np.array([True, False, False, False])
@@ -115,7 +117,7 @@ def test_transformers_with_other_tokens_before_those_of_patches_are_refused():
     import timm
     for options in (dict(reg_tokens=4), dict(class_token=False, global_pool="avg")):
         network = timm.models.VisionTransformer(img_size=32, patch_size=16, embed_dim=16, depth=1, num_heads=2, num_classes=3, **options)
-        with pytest.raises(ValueError, match="tokens before those of patches; allowed: one, the class token"): patches.kind_of(network)
+        with pytest.raises(ValueError, match="tokens before those of patches; allowed: one, the class token"): vision_transformers.kind_of(network)
 
 
 def test_mfaba_says_where_it_says_nothing():
@@ -127,7 +129,7 @@ def test_mfaba_says_where_it_says_nothing():
 @pytest.mark.parametrize("method", ["saliency", "integrated_gradients", "smoothgrad", "gradcam", "mfaba", "occlusion"])
 def test_a_class_that_there_is_not_is_refused_by_name(method):
     classifier, segments = small(1), features.grid(IMAGE, 16)
-    with pytest.raises(ValueError, match="target is 99"): attributions.attribute(method, 99, masked.MaskedModel(classifier.predict, IMAGE, segments), attributions.of_image(classifier, IMAGE, segments))
+    with pytest.raises(ValueError, match="target is 99"): attributions.attribute(method, 99, MaskedModel(classifier.predict, IMAGE, segments), attributions.of_image(classifier, IMAGE, segments))
 
 
 def test_fits_at_the_edge():
@@ -145,19 +147,19 @@ def test_fits_at_the_edge():
 def test_inverses_of_small_numbers():
     wide = moments.lime_moments(600, .25)
     found = wide.inverse()
-    assert np.isfinite([found.diagonal, found.beside]).all()
+    assert np.isfinite([found.diagonal, found.off_diagonal]).all()
     assert moments.Moments(1, 4., 4.).inverse() == (1, .25, 0.)
 
 
 def test_a_claim_is_counted_by_the_margin_that_it_was_judged_by():
-    found = judge("equal to a thousandth", "GLIME A", "equal", "x", {"one": np.full(20, .01) + np.linspace(-1e-4, 1e-4, 20)}, margin=1e-3)
+    found = workbook.test_claim("equal to a thousandth", "GLIME A", "equal", "x", {"one": np.full(20, .01) + np.linspace(-1e-4, 1e-4, 20)}, margin=1e-3)
     assert found.verdict == "contradicted" and found.row()["margin"] == 1e-3
-    holds, contradicted = ledger.of_claim(found)
+    holds, contradicted = ledger.claim_p_values(found)
     assert holds > .99 and contradicted < .01
-    assert ledger.place_of("LIME-G colour images, 4.2") == ("LIME-G", "colour images, 4.2") and ledger.place_of("our finding") is None
+    assert ledger.split_source("LIME-G colour images, 4.2") == ("LIME-G", "colour images, 4.2") and ledger.split_source("our finding") is None
 
 
 def test_other_bad_input():
     with pytest.raises(TypeError, match="tokens is the text 'good film'"): MaskedText(lambda texts: np.ones((len(texts), 2)), "good film")
     with pytest.raises(ValueError, match="n_clusters is -3"): N.cluster(np.random.default_rng(0).random((6, 2)), np.zeros(2), n_clusters=-3)
-    with pytest.raises(ValueError, match="radius is -1"): C.size_law(3, -1)
+    with pytest.raises(ValueError, match="radius is -1"): C.size_distribution(3, -1)

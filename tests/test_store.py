@@ -10,8 +10,8 @@ from xai_repro import ground
 from xai_repro import cache as store
 from xai_repro.explain import lfa, distributions as N
 from xai_repro.inputs import segmentation as features
-from xai_repro.zoo import data, instances as inputs, models
-from xai_repro.value import MaskedModel
+from xai_repro.zoo import instances as inputs, models
+from xai_repro.inputs.image import MaskedModel
 from xai_repro.inputs.removal import Blur, MeanColor
 
 parts = st.one_of(st.integers(), st.floats(allow_nan=False), st.text(max_size=5), st.lists(st.integers(), max_size=3))

@@ -159,7 +159,7 @@ def test_no_prefix_is_far_below_the_best_coverage(search, floor):
 @pytest.mark.parametrize("search", sorted(S.SEARCHES))
 def test_no_batch_is_larger_than_asked_for(search):
     import torch
-    from xai_repro.value import MaskedModel
+    from xai_repro.inputs.image import MaskedModel
     seen = []
     def predict(images):
         seen.append(len(images))

@@ -1,4 +1,4 @@
-"Many runs: what is asked for, the same numbers whoever does it, and what is left when processes are killed."
+"""Many runs: what a file lists, the same numbers on any workers, and recovery from kills."""
 import json
 import os
 import random
@@ -7,13 +7,16 @@ import subprocess
 import sys
 import time
 
+import nbformat
+import numpy as np
 import psutil
 import pytest
 from test_cli import call
-from test_runner import project, write  # noqa: F401 (a fixture)
+from test_runner import project, write  # noqa: F401 (project is a fixture)
 
-from xai_repro.workbook import runner, sweep, results as workbook
-from xai_repro.zoo import data
+from xai_repro import workbook
+from xai_repro.ground import root
+from xai_repro.workbook import runner, sweep
 
 DEFAULTS = 'profile = "smoke"\nresults = ""\ndevice = "auto"\nn = 2\nsides = 6'
 THROW = """
@@ -23,92 +26,207 @@ import numpy as np
 root = Path(os.environ["XAI_REPRO_ROOT"])
 out = root/"data"/"results"/"coin"/(results or profile)
 out.mkdir(parents=True, exist_ok=True)
-said = open(root/f"{out.name}.log", "a")
-try: fcntl.flock(said, fcntl.LOCK_EX | fcntl.LOCK_NB)
-except BlockingIOError: print("together", file=said, flush=True)
-print("start", file=said, flush=True)
+log = open(root/f"{out.name}.log", "a")
+try: fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError: print("together", file=log, flush=True)
+print("start", file=log, flush=True)
 1/(sides - 13)
 throws = np.random.default_rng(n).integers(1, sides + 1, 50)
 with open(out/"throws.csv", "w") as table:
     table.write("throw\\n" + "".join(f"{t}\\n" for t in throws[:25])); table.flush()
     time.sleep(.3)
     table.write("".join(f"{t}\\n" for t in throws[25:]))
-print("end", file=said, flush=True)
+print("end", file=log, flush=True)
 """
 
 
 @pytest.fixture
-def coin(project):
-    (project/"nbs"/"papers"/"profiles.toml").write_text("")
-    (project/"nbs"/"papers"/"dice.ipynb").unlink()
+def coin(project):  # noqa: F811
+    """A project with the experiment `coin`, which takes a third of a second."""
+    papers = project/"nbs"/"papers"
+    (papers/"profiles.toml").write_text("")
+    (papers/"dice.ipynb").unlink()
     write("coin", THROW, defaults=DEFAULTS)
     return project
 
 
-def expected(n, sides=6):
-    import numpy as np
-    return "throw\n" + "".join(f"{t}\n" for t in np.random.default_rng(n).integers(1, sides + 1, 50))
+@pytest.fixture
+def write_sweep(coin):
+    """A function that writes a sweep file and returns its path."""
+    def write_text(text):
+        path = coin/"s.yaml"
+        path.write_text(text)
+        return path
+
+    return write_text
 
 
-# what is asked for
-
-def test_grids_lists_and_fixed_values(coin):
-    file = coin/"s.yaml"
-    file.write_text("device: cpu\njobs:\n- experiment: coin\n  set: {sides: 8}\n  grid: {n: [1, 2]}\n- experiment: [coin]\n  device: auto\n  list: [{n: 1, sides: 8}, {n: 3}]\n")
-    jobs = sweep.read(file)
-    assert [(j.device, j.overrides) for j in jobs] == [("cpu", dict(sides=8, n=1)), ("cpu", dict(sides=8, n=2)), ("auto", dict(n=3))], "one that is the same run whatever the device is there once"
+@pytest.fixture
+def one_job(write_sweep):
+    return write_sweep("jobs: [{experiment: coin}]")
 
 
-@pytest.mark.parametrize("text, told", [("[]", "allowed: names with values"), ("jobs: [", "is not YAML"), ("jobs: [{}]", "names no experiment; allowed: coin"), ("jobs: [{experiment: dice}]", "experiment in jobs[0]"), ("jobs: [{experiment: coin, shards: 3}]", "an entry of jobs[0]"),
-                                        ("jobs: [{experiment: coin, grid: {n: []}}]", "a list of at least one value"), ("jobs: [{experiment: coin, list: 3}]", "list of jobs[0]"), ("jobs: [{experiment: coin, set: {n: x}}]", "n in overrides of coin is 'x'")])
-def test_mistakes_are_refused_before_anything_runs(coin, text, told):
-    (coin/"s.yaml").write_text(text)
-    with pytest.raises(ValueError) as error: sweep.read(coin/"s.yaml")
-    assert told in str(error.value)
-    refused = call("sweep", str(coin/"s.yaml"))
-    assert refused.exit_code == 2 and refused.stderr.startswith("error: ") and not (coin/"data"/"runs").exists()
+@pytest.fixture
+def real_code_version(coin, monkeypatch):
+    """The runner's key of the library, as other processes compute it."""
+    monkeypatch.setattr(runner, "code_version", workbook.code_version)
 
 
-@pytest.mark.parametrize("options, told", [(["--workers", "2", "--scheduler", "tcp://a:1"], "--workers and --scheduler are given"), (["--workers", "-1"], "--workers is -1"), (["--gpus", "all"], "--gpus is 'all'"), (["--script"], "without --slurm")])
-def test_options_that_do_not_go_together(coin, options, told):
-    (coin/"s.yaml").write_text("jobs: [{experiment: coin}]")
-    refused = call("sweep", str(coin/"s.yaml"), *options)
-    assert refused.exit_code == 2 and told in refused.stderr
+def call_sweep(path, *options):
+    return call("sweep", str(path), *options)
 
 
-def test_a_worker_with_one_gpu_has_no_second(coin):
-    (coin/"s.yaml").write_text("device: cuda:1\njobs: [{experiment: coin}]")
-    refused = call("sweep", str(coin/"s.yaml"), "--gpus", "auto")
-    assert refused.exit_code == 2 and "device is 'cuda:1' with --gpus auto" in refused.stderr
+def states(records) -> list[str]:
+    return [record.state for record in records]
 
 
-def test_a_script_for_slurm(coin):
-    (coin/"s.yaml").write_text("jobs: [{experiment: coin}]")
-    (coin/"slurm.yaml").write_text("count: 2\nqueue: gpu\ncores: 4\nmemory: 8GB\nwalltime: '01:00:00'\njob_extra_directives: ['--gres=gpu:1']\n")
-    script = call("sweep", str(coin/"s.yaml"), "--slurm", str(coin/"slurm.yaml"), "--script").output
-    for line in ("#SBATCH -p gpu", "#SBATCH --cpus-per-task=4", "#SBATCH --gres=gpu:1", "export OMP_NUM_THREADS=4", "export MKL_NUM_THREADS=4", "export MALLOC_TRIM_THRESHOLD_=", "--nthreads 1"): assert line in script
-    for text, told in (("cores: 2", "no walltime"), ("walltime: '1:00'\nprocesses: 2", "has processes"), ("walltime: '1:00'\njob_script_prologue: module load cuda", "a list of lines"), ("walltime: '1:00'\ncount: 0", "count in")):
-        (coin/"slurm.yaml").write_text(text)
-        assert told in call("sweep", str(coin/"s.yaml"), "--slurm", str(coin/"slurm.yaml"), "--script").stderr
-    assert "sbatch is not on the path" in call("sweep", str(coin/"s.yaml"), "--slurm", str(coin/"slurm.yaml")).stderr
+def throws_table(n, sides=6) -> str:
+    """The table that `coin` writes."""
+    throws = np.random.default_rng(n).integers(1, sides + 1, 50)
+    return "throw\n" + "".join(f"{t}\n" for t in throws)
 
 
-@pytest.mark.parametrize("path", sorted((data.root()/"nbs"/"sweeps").glob("*.yaml")), ids=lambda p: p.stem)
+# what a file lists
+
+GRID_AND_LIST = """
+device: cpu
+jobs:
+- experiment: coin
+  set: {sides: 8}
+  grid: {n: [1, 2]}
+- experiment: [coin]
+  device: auto
+  list: [{n: 1, sides: 8}, {n: 3}]
+"""
+
+
+def test_grids_lists_and_fixed_values(write_sweep):
+    jobs = sweep.read(write_sweep(GRID_AND_LIST))
+    assert [(job.device, job.overrides) for job in jobs] == [
+        ("cpu", dict(sides=8, n=1)),  # once, though the list has the same run on another device
+        ("cpu", dict(sides=8, n=2)),
+        ("auto", dict(n=3)),
+    ]
+
+
+@pytest.mark.parametrize("text, message", [
+    ("[]", "allowed: names with values"),
+    ("jobs: [", "is not YAML"),
+    ("jobs: [{}]", "names no experiment; allowed: coin"),
+    ("jobs: [{experiment: dice}]", "experiment in jobs[0]"),
+    ("jobs: [{experiment: coin, shards: 3}]", "an entry of jobs[0]"),
+    ("jobs: [{experiment: coin, grid: {n: []}}]", "a list of at least one value"),
+    ("jobs: [{experiment: coin, list: 3}]", "list of jobs[0]"),
+    ("jobs: [{experiment: coin, set: {n: x}}]", "n in overrides of coin is 'x'"),
+])
+def test_mistakes_are_refused_before_anything_runs(coin, write_sweep, text, message):
+    path = write_sweep(text)
+    with pytest.raises(ValueError) as error:
+        sweep.read(path)
+    assert message in str(error.value)
+    refused = call_sweep(path)
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("error: ")
+    assert not (coin/"data"/"runs").exists()
+
+
+@pytest.mark.parametrize("options, message", [
+    (["--workers", "2", "--scheduler", "tcp://a:1"], "--workers and --scheduler are given"),
+    (["--workers", "2", "--slurm", "s.yaml"], "--workers and --slurm are given"),
+    (["--slurm", "s.yaml", "--gpus", "auto"], "--slurm and --gpus auto are given"),
+    (["--workers", "-1"], "--workers is -1"),
+    (["--gpus", "all"], "--gpus is 'all'"),
+    (["--script"], "without --slurm"),
+])
+def test_options_that_do_not_go_together(one_job, options, message):
+    refused = call_sweep(one_job, *options)
+    assert refused.exit_code == 2
+    assert message in refused.stderr
+
+
+def test_workers_limit_the_number_of_gpus(one_job, monkeypatch):
+    monkeypatch.setattr(sweep, "gpus", lambda: [])
+    refused = call_sweep(one_job, "--workers", "2", "--gpus", "auto")
+    assert "--gpus is auto, and no GPU is seen" in refused.stderr
+
+
+def test_a_worker_with_one_gpu_has_no_second(write_sweep):
+    path = write_sweep("device: cuda:1\njobs: [{experiment: coin}]")
+    refused = call_sweep(path, "--gpus", "auto")
+    assert refused.exit_code == 2
+    assert "device is 'cuda:1' with --gpus auto" in refused.stderr
+
+
+CLUSTER = """
+count: 2
+queue: gpu
+cores: 4
+memory: 8GB
+walltime: '01:00:00'
+job_extra_directives: ['--gres=gpu:1']
+"""
+
+
+@pytest.mark.parametrize("line", [
+    "#SBATCH -p gpu",
+    "#SBATCH --cpus-per-task=4",
+    "#SBATCH --gres=gpu:1",
+    "export OMP_NUM_THREADS=4",
+    "export MKL_NUM_THREADS=4",
+    "export MALLOC_TRIM_THRESHOLD_=",
+    "--nthreads 1",
+])
+def test_a_script_for_slurm(coin, one_job, line):
+    cluster = coin/"slurm.yaml"
+    cluster.write_text(CLUSTER)
+    shown = call_sweep(one_job, "--slurm", str(cluster), "--script")
+    assert line in shown.output
+
+
+@pytest.mark.parametrize("text, message", [
+    ("cores: 2", "no walltime"),
+    ("walltime: '1:00'\nprocesses: 2", "has processes"),
+    ("walltime: '1:00'\njob_script_prologue: module load cuda", "a list of lines"),
+    ("walltime: '1:00'\ncount: 0", "count in"),
+])
+def test_a_bad_file_for_slurm(coin, one_job, text, message):
+    cluster = coin/"slurm.yaml"
+    cluster.write_text(text)
+    script = call_sweep(one_job, "--slurm", str(cluster), "--script")
+    assert message in script.stderr
+    refused = call_sweep(one_job, "--slurm", str(cluster))
+    assert "sbatch is not on the path" in refused.stderr
+
+
+def all_sweeps():
+    return sorted((root()/"nbs"/"sweeps").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", all_sweeps(), ids=lambda path: path.stem)
 def test_the_sweeps_that_come_with_the_project_can_be_run(path):
     jobs = sweep.read(path)
-    assert len(jobs) > 1 and len({job.name for job in jobs}) == len(jobs) and "forward passes" in path.read_text(), "and say what they cost"
+    names = {job.name for job in jobs}
+    assert len(jobs) > 1
+    assert len(names) == len(jobs)
+    assert "forward passes" in path.read_text(), "it tells what it costs"
 
 
 # shards
 
 THROWS = """
 import numpy as np
-from xai_repro.zoo.data import shard
+from xai_repro.workbook.shards import shard
 from xai_repro.cache import Store
 from xai_repro.ground import digest
-asked = []
-def throw(i): asked.append(i); return dict(throw=np.random.default_rng(i).integers(1, sides + 1, 5))
-thrown = [Store().get(digest("throw", i, sides), lambda: throw(i))["throw"] for i in shard(list(range(n)))]
+computed = []
+def throw(i):
+    computed.append(i)
+    return dict(throw=np.random.default_rng(i).integers(1, sides + 1, 5))
+store = Store()
+thrown = []
+for i in shard(list(range(n))):
+    key = digest("throw", i, sides)
+    thrown.append(store.get(key, lambda: throw(i))["throw"])
 """
 COUNT = """
 import os
@@ -116,166 +234,320 @@ from pathlib import Path
 out = Path(os.environ["XAI_REPRO_ROOT"])/"data"/"results"/"coin"/(results or profile)
 out.mkdir(parents=True, exist_ok=True)
 (out/"throws.csv").write_text("".join(f"{row.tolist()}\\n" for row in thrown))
-(out/"asked.txt").write_text(str(len(asked)))
+(out/"computed.txt").write_text(str(len(computed)))
 """
 
 
 @pytest.fixture
 def shared(coin):
-    "An experiment that asks something of each of its inputs, and then counts."
-    import nbformat
-    path = coin/"nbs"/"papers"/"coin.ipynb"
+    """The experiment `coin` computes something of each of its seven inputs, and then counts."""
     write("coin", THROWS, COUNT, defaults=DEFAULTS.replace("n = 2", "n = 7"))
+    path = coin/"nbs"/"papers"/"coin.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells.insert(-1, nbformat.v4.new_markdown_cell("## The claims"))
+    claims = nbformat.v4.new_markdown_cell("## The claims")
+    notebook.cells.insert(-1, claims)
     nbformat.write(notebook, path)
     return coin
 
 
-def test_shards_prepare_what_the_whole_finds(shared):
+def test_shards_prepare_what_the_whole_reads(shared, write_sweep):
     (whole,) = sweep.run([sweep.Job("coin")])
-    alone = (whole.results/"throws.csv").read_bytes()
-    assert (whole.results/"asked.txt").read_text() == "7"
-    for made in ("cache", "results", "runs"): shutil.rmtree(shared/"data"/made)
-    (shared/"s.yaml").write_text("jobs: [{experiment: coin, shards: 3, passes: 70}]")
-    jobs = sweep.read(shared/"s.yaml")
-    assert [job.shard for job in jobs] == ["1/3", "2/3", "3/3"] and [job.passes for job in jobs] == [23]*3
-    told = call("sweep", str(shared/"s.yaml"), "--status").output
-    assert "3 waiting" in told and "about 69 forward passes to go" in told
+    throws = whole.results/"throws.csv"
+    computed = whole.results/"computed.txt"
+    alone = throws.read_bytes()
+    assert computed.read_text() == "7"
+    for folder in ("cache", "results", "runs"):
+        shutil.rmtree(shared/"data"/folder)
+
+    path = write_sweep("jobs: [{experiment: coin, shards: 3, passes: 70}]")
+    jobs = sweep.read(path)
+    assert [job.shard for job in jobs] == ["1/3", "2/3", "3/3"]
+    assert [job.passes for job in jobs] == [23]*3
+    status = call_sweep(path, "--status").output
+    assert "3 waiting" in status
+    assert "about 69 forward passes to go" in status
+
     sweep.run(jobs[:2])
-    with pytest.raises(ValueError, match=r"1 of 3 shards are not done, such as coin/smoke-3-of-3 \(waiting\)"): sweep.aggregate(jobs)
-    assert "1 of 3 shards are not done" in call("aggregate", str(shared/"s.yaml")).stderr
-    assert not (shared/"data"/"results"/"coin").exists(), "a shard leaves no results"
-    assert [r.state for r in sweep.run(jobs)] == ["skipped", "skipped", "done"]
-    assert "coin/smoke: done" in call("aggregate", str(shared/"s.yaml")).output
-    assert (whole.results/"throws.csv").read_bytes() == alone and (whole.results/"asked.txt").read_text() == "0", "the same table, and nothing asked again"
+    not_done = r"1 of 3 shards are not done, such as coin/smoke-3-of-3 \(waiting\)"
+    with pytest.raises(ValueError, match=not_done):
+        sweep.aggregate(jobs)
+    refused = call("aggregate", str(path))
+    assert "1 of 3 shards are not done" in refused.stderr
+    folder = shared/"data"/"results"/"coin"
+    assert not folder.exists(), "a shard leaves no results"
+
+    assert states(sweep.run(jobs)) == ["skipped", "skipped", "done"]
+    shown = call("aggregate", str(path))
+    assert "coin/smoke: done" in shown.output
+    assert throws.read_bytes() == alone, "the same table"
+    assert computed.read_text() == "0", "and nothing is computed again"
 
 
-def test_shards_on_workers_share_nothing_but_the_store(shared, monkeypatch):
-    monkeypatch.setattr(runner, "code_version", workbook.code_version)     # as the workers' own
+def test_shards_on_workers_share_only_the_store(shared, real_code_version):
     jobs = [sweep.Job("coin", shard=f"{k}/4") for k in (1, 2, 3, 4)]
     with sweep.local_workers(2) as client:
-        assert [r.state for r in sweep.run(jobs, client)] == ["done"]*4
+        records = sweep.run(jobs, client)
+        assert states(records) == ["done"]*4
         (whole,) = sweep.aggregate(jobs, client)
-    assert (whole.results/"asked.txt").read_text() == "0" and len((whole.results/"throws.csv").read_text().splitlines()) == 7
+    throws = (whole.results/"throws.csv").read_text()
+    computed = (whole.results/"computed.txt").read_text()
+    assert computed == "0"
+    assert len(throws.splitlines()) == 7
 
 
-def test_what_cannot_be_a_shard_is_refused(shared):
-    for shard, told in (("0/3", "allowed: k/n"), ("4/3", "allowed: k/n"), ("half", "allowed: k/n")):
-        with pytest.raises(ValueError, match=told): sweep.Job("coin", shard=shard).place()
-        assert call("run", "coin", "--shard", shard).exit_code == 2
-    more = runner.run("coin", shard="8/8", progress=False)
-    assert more.state == "failed" and "shard is 8/8, and there are 7 inputs" in more.error
-    with pytest.raises(ValueError, match="has no shards"): sweep.aggregate([sweep.Job("coin")])
-    write("coin", THROW, defaults=DEFAULTS)
-    with pytest.raises(ValueError, match="does not loop over data.shard"): runner.place("coin", shard="1/2")
+@pytest.mark.parametrize("shard, message", [
+    ("0/3", "allowed: k/n"),
+    ("4/3", "allowed: k/n"),
+    ("half", "allowed: k/n"),
+])
+def test_a_shard_that_does_not_exist_is_refused(shared, shard, message):
+    job = sweep.Job("coin", shard=shard)
+    with pytest.raises(ValueError, match=message):
+        job.place()
+    assert call("run", "coin", "--shard", shard).exit_code == 2
 
 
-def test_which_experiments_can_be_shared_out():
-    assert {"glime_stability", "lima_faithfulness", "lime_g_robustness", "stability_soft_vs_hard"} <= set(filter(runner.shared_out, runner.experiments()))
-    assert not any(map(runner.shared_out, ["glime_theory", "lfa_equivalence", "lime_g_inpainter", "lime_g_labels", "lima_histology"])), "these ask nothing of an input alone, or by its place among the others"
+def test_more_shards_than_inputs_are_refused(shared):
+    record = runner.run("coin", shard="8/8", progress=False)
+    assert record.state == "failed"
+    assert "shard is 8/8, and there are 7 inputs" in record.error
 
 
-# the same numbers, whoever does it
+def test_an_experiment_without_shards_is_refused(coin):
+    with pytest.raises(ValueError, match="has no shards"):
+        sweep.aggregate([sweep.Job("coin")])
+    with pytest.raises(ValueError, match="does not loop over shard"):
+        runner.place("coin", shard="1/2")
+
+
+@pytest.mark.parametrize("experiment", [
+    "glime_stability",
+    "lima_faithfulness",
+    "lime_g_robustness",
+    "stability_soft_vs_hard",
+])
+def test_experiments_that_can_be_shared_out(experiment):
+    assert experiment in runner.experiments()
+    assert runner.shared_out(experiment)
+
+
+@pytest.mark.parametrize("experiment", [
+    "glime_theory",
+    "lfa_equivalence",
+    "lime_g_inpainter",
+    "lime_g_labels",
+    "lima_histology",
+])
+def test_experiments_that_evaluate_no_input_alone_cannot_be_shared_out(experiment):
+    """Or that use the position of an input among the others."""
+    assert not runner.shared_out(experiment)
+
+
+# the same numbers, on any workers
 
 def test_here_on_workers_and_on_a_scheduler_that_runs_already(coin):
-    jobs = [sweep.Job("coin", overrides=dict(n=n)) for n in (3, 4, 5)]
-    tables = {}
-    with sweep.local_workers(2) as client, sweep.local_workers(1) as other, sweep.scheduled(other.scheduler.address) as scheduled:
-        for name, by in dict(here=None, workers=client, scheduler=scheduled).items():
-            records = sweep.run(jobs, by, force=True)
-            assert [r.state for r in records] == ["done"]*3
-            tables[name] = [(r.results/"throws.csv").read_bytes() for r in records]
-        assert [r.state for r in sweep.run(jobs, client)] == ["skipped"]*3
-    assert tables["here"] == tables["workers"] == tables["scheduler"] == [expected(n).encode() for n in (3, 4, 5)]
+    seeds = (3, 4, 5)
+    jobs = [sweep.Job("coin", overrides=dict(n=n)) for n in seeds]
+    expected = [throws_table(n).encode() for n in seeds]
+
+    def tables(client):
+        records = sweep.run(jobs, client, force=True)
+        assert states(records) == ["done"]*3
+        return [(record.results/"throws.csv").read_bytes() for record in records]
+
+    assert tables(None) == expected
+    with sweep.local_workers(2) as client:
+        assert tables(client) == expected
+        with sweep.local_workers(1) as other:
+            address = other.scheduler.address
+            with sweep.scheduled(address) as scheduled:
+                assert tables(scheduled) == expected
+        assert states(sweep.run(jobs, client)) == ["skipped"]*3
 
 
-def test_a_job_that_fails_stops_no_other(coin):
-    (coin/"s.yaml").write_text("jobs: [{experiment: coin, grid: {sides: [13, 6]}}]")
-    told = call("sweep", str(coin/"s.yaml"))
-    assert told.exit_code == 1 and "1 done, 1 failed" in told.output
-    assert "ZeroDivisionError" in told.stderr and ".ipynb" in told.stderr
-    table = sweep.status(sweep.read(coin/"s.yaml"))
-    assert table.state.tolist() == ["failed", "done"] and os.path.exists(table.notebook[0])
-    assert "1 failed" in call("sweep", str(coin/"s.yaml"), "--status").output
-    write("coin", THROW.replace("1/(sides - 13)", "pass"), defaults=DEFAULTS)       # mended
-    assert sweep.status(sweep.read(coin/"s.yaml")).state.tolist() == ["waiting", "waiting"]
+def test_a_job_that_fails_stops_no_other(write_sweep):
+    path = write_sweep("jobs: [{experiment: coin, grid: {sides: [13, 6]}}]")
+    shown = call_sweep(path)
+    assert shown.exit_code == 1
+    assert "1 done, 1 failed" in shown.output
+    assert "ZeroDivisionError" in shown.stderr
+    assert ".ipynb" in shown.stderr
+    table = sweep.status(sweep.read(path))
+    assert table.state.tolist() == ["failed", "done"]
+    assert os.path.exists(table.notebook[0])
+    status = call_sweep(path, "--status")
+    assert "1 failed" in status.output
+
+    corrected = THROW.replace("1/(sides - 13)", "pass")
+    write("coin", corrected, defaults=DEFAULTS)
+    table = sweep.status(sweep.read(path))
+    assert table.state.tolist() == ["waiting", "waiting"]
 
 
-# what is left when processes are killed
+# recovery
 
-def test_what_breaks_outside_the_notebook_is_told_and_stops_no_other(coin, monkeypatch):
+def test_an_error_outside_the_notebook_is_reported_and_stops_no_other(write_sweep, monkeypatch):
     real = runner.run
+
     def run(experiment, profile, device, overrides, *rest, **more):
         if overrides.get("n") == 1: raise OSError("disk full")
         return real(experiment, profile, device, overrides, *rest, **more)
+
     monkeypatch.setattr(runner, "run", run)
-    (coin/"s.yaml").write_text("jobs: [{experiment: coin, grid: {n: [1, 3]}}]")
-    told = call("sweep", str(coin/"s.yaml"))
-    assert told.exit_code == 1 and "OSError: disk full" in told.stderr and "1 done, 1 failed" in told.output
-    assert sweep.status(sweep.read(coin/"s.yaml")).state.tolist() == ["failed", "done"]
+    path = write_sweep("jobs: [{experiment: coin, grid: {n: [1, 3]}}]")
+    shown = call_sweep(path)
+    assert shown.exit_code == 1
+    assert "OSError: disk full" in shown.stderr
+    assert "1 done, 1 failed" in shown.output
+    table = sweep.status(sweep.read(path))
+    assert table.state.tolist() == ["failed", "done"]
 
 
 def test_a_run_in_another_process_is_seen_and_waited_for(coin):
-    at = sweep.Job("coin").place()
-    with runner._alone(at.lock):
-        assert sweep.status([sweep.Job("coin")]).state.tolist() == ["running"]
-    assert sweep.status([sweep.Job("coin")]).state.tolist() == ["waiting"] and not runner.running(at.lock)
+    job = sweep.Job("coin")
+    lock = job.place().lock
+    with runner._alone(lock):
+        assert sweep.status([job]).state.tolist() == ["running"]
+    assert sweep.status([job]).state.tolist() == ["waiting"]
+    assert not runner.running(lock)
 
 
 def test_each_worker_sees_its_own_gpu_and_its_share_of_the_cores(coin, monkeypatch):
-    "Whether there are GPUs does not matter to a variable."
-    for name in sweep.THREADS: monkeypatch.delenv(name, raising=False)
-    write("coin", THROW + "(out/'seen.json').write_text(__import__('json').dumps(dict(os.environ)))", defaults=DEFAULTS)
-    with sweep.local_workers(1, ["7", "GPU-abc"]) as client: records = sweep.run([sweep.Job("coin", overrides=dict(n=n)) for n in range(4)], client)
-    seen = [json.loads((r.results/"seen.json").read_text()) for r in records]
-    assert {s["CUDA_VISIBLE_DEVICES"] for s in seen} == {"7", "GPU-abc"}
-    assert {s[name] for s in seen for name in sweep.THREADS} == {str(max(1, os.cpu_count()//2))} and {s["MALLOC_TRIM_THRESHOLD_"] for s in seen} == {runner.ALLOCATOR["MALLOC_TRIM_THRESHOLD_"]}
+    """The variables are set whether there are GPUs or not."""
+    for name in sweep.THREADS:
+        monkeypatch.delenv(name, raising=False)
+    save_environment = "import json\n(out/'seen.json').write_text(json.dumps(dict(os.environ)))"
+    write("coin", THROW + save_environment, defaults=DEFAULTS)
+    jobs = [sweep.Job("coin", overrides=dict(n=n)) for n in range(4)]
+    with sweep.local_workers(1, ["7", "GPU-abc"]) as client:
+        records = sweep.run(jobs, client)
+    texts = [(record.results/"seen.json").read_text() for record in records]
+    seen = [json.loads(text) for text in texts]
+    gpus = {variables["CUDA_VISIBLE_DEVICES"] for variables in seen}
+    threads = {variables[name] for variables in seen for name in sweep.THREADS}
+    trim = {variables["MALLOC_TRIM_THRESHOLD_"] for variables in seen}
+    share = max(1, os.cpu_count()//2)
+    assert gpus == {"7", "GPU-abc"}
+    assert threads == {str(share)}
+    assert trim == {runner.ALLOCATOR["MALLOC_TRIM_THRESHOLD_"]}
     assert "OMP_NUM_THREADS" not in os.environ
 
 
-def test_forty_jobs_and_ten_killed_processes(coin, monkeypatch):
-    "At random moments the driver, a worker or a kernel is killed; the driver is started again. In the end each job is done, its table whole, and no two processes ever did one job together."
-    monkeypatch.setattr(runner, "code_version", workbook.code_version)       # the driver's
-    (coin/"s.yaml").write_text(f"jobs:\n- experiment: coin\n  grid: {{n: {list(range(40))}}}\n- {{experiment: coin, set: {{sides: 13}}}}\n")
-    command = [sys.executable, "-c", "from xai_repro.workbook.cli import app; app()", "sweep", str(coin/"s.yaml"), "--workers", "2"]
-    said = open(coin/"drivers.txt", "w")
-    def start(): return subprocess.Popen(command, env=os.environ | dict(XAI_REPRO_ROOT=str(coin), OMP_NUM_THREADS="1"), stdout=said, stderr=subprocess.STDOUT)
-    def count(word): return sum(path.read_text().split().count(word) for path in coin.glob("smoke-*.log"))
-    def kernels(driver): return [p for p in psutil.Process(driver.pid).children(recursive=True) if "ipykernel" in " ".join(p.cmdline())]
-    def kill(kind, driver):
-        "Whether one was there to be killed."
+class Driver:
+    """A sweep on two workers in a process of its own, whose parts can be killed."""
+
+    def __init__(self, folder, path):
+        self.folder = folder
+        self.output = folder/"drivers.txt"
+        program = "from xai_repro.workbook.cli import app; app()"
+        self.command = [sys.executable, "-c", program, "sweep", str(path), "--workers", "2"]
+        self.environment = os.environ | dict(XAI_REPRO_ROOT=str(folder), OMP_NUM_THREADS="1")
+        self.deadline = time.time() + 900
+        self.start()
+
+    def start(self):
+        with open(self.output, "a") as output:
+            self.process = subprocess.Popen(
+                self.command, env=self.environment, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def end(self) -> int:
+        """The exit code of the driver."""
+        return self.process.wait(timeout=self.deadline - time.time())
+
+    def wait_until(self, condition) -> None:
+        while not condition():
+            runs = self.process.poll() is None
+            assert runs and time.time() < self.deadline, self.output.read_text()[-2000:]
+            time.sleep(.02)
+
+    def count(self, word) -> int:
+        """How often the runs of the sweep wrote a word in their logs."""
+        logs = self.folder.glob("smoke-*.log")
+        return sum(path.read_text().split().count(word) for path in logs)
+
+    def kernels(self) -> list:
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if "ipykernel" in " ".join(child.cmdline())]
+
+    def kill(self, kind) -> bool:
+        """Kill the driver, a worker or a kernel while a kernel runs; False where none does."""
         try:
-            at_work = kernels(driver)
-            if not at_work: return False
-            victim = at_work[0] if kind == "kernel" else at_work[0].parent() if kind == "worker" else psutil.Process(driver.pid)
-            victim.kill()
-        except psutil.NoSuchProcess: return False
+            kernels = self.kernels()
+            if not kernels: return False
+            victims = {
+                "driver": psutil.Process(self.process.pid),
+                "worker": kernels[0].parent(),
+                "kernel": kernels[0],
+            }
+            victims[kind].kill()
+        except psutil.NoSuchProcess:
+            return False
         return True
+
+    def kill_while_running(self, kind, delay) -> None:
+        """After the next start of a job and a delay; a killed driver is started again."""
+        before = self.count("start")
+        self.wait_until(lambda: self.count("start") > before)
+        time.sleep(delay)
+        self.wait_until(lambda: self.kill(kind))
+        if kind == "driver":
+            self.process.wait()
+            self.start()
+
+
+FORTY_ONE = f"""
+jobs:
+- experiment: coin
+  grid: {{n: {list(range(40))}}}
+- {{experiment: coin, set: {{sides: 13}}}}
+"""
+
+
+def check_table(folder, job) -> None:
+    """A job is done, its table is whole and no other process ran it at the same time."""
+    at = job.place()
+    n = job.overrides["n"]
+    record = json.loads((at.results/"run.json").read_text())
+    assert record["parameters"]["n"] == n
+    assert (at.results/"throws.csv").read_text() == throws_table(n)
+    log = (folder/f"{at.name}.log").read_text().split()
+    assert "together" not in log
+    assert log[-1] == "end"
+
+
+def test_forty_jobs_and_ten_killed_processes(coin, write_sweep, real_code_version):
+    """At random moments the driver, a worker or a kernel is killed.
+
+    The driver is started again. In the end each job is done, its table is whole, and no two
+    processes ever ran one job together.
+    """
+    path = write_sweep(FORTY_ONE)
     kinds = ["driver"]*3 + ["worker"]*4 + ["kernel"]*3
-    chance, driver, deadline = random.Random(0), start(), time.time() + 900
-    chance.shuffle(kinds)
+    rng = random.Random(0)
+    rng.shuffle(kinds)
+    driver = Driver(coin, path)
     try:
         for kind in kinds:
-            before = count("start")
-            while count("start") == before: assert driver.poll() is None and time.time() < deadline, (coin/"drivers.txt").read_text()[-2000:]; time.sleep(.02)      # something runs
-            time.sleep(chance.uniform(0, .8))
-            while not kill(kind, driver): assert driver.poll() is None and time.time() < deadline, (coin/"drivers.txt").read_text()[-2000:]; time.sleep(.02)
-            if kind == "driver": driver.wait(); driver = start()
-        assert driver.wait(timeout=deadline - time.time()) == 1, "one job fails whatever is done"
-        jobs = sweep.read(coin/"s.yaml")
-        table = sweep.status(jobs)
-        broken = table[:40][table.state[:40] != "done"]                       # a kernel alone was killed: its run failed, and says so
-        assert set(broken.state) <= {"failed"} and len(broken) <= 3 and broken.error.str.contains("kernel").all(), broken
-        assert count("start") <= 41*1 + 3*2 + 4 + 3 + 3 + 1, "a kill costs what was in hand: two jobs with a driver, one with a worker or a kernel; the job that fails is tried by each driver"
-        assert subprocess.run(command, env=os.environ | dict(XAI_REPRO_ROOT=str(coin)), stdout=said, stderr=said).returncode == 1
+            driver.kill_while_running(kind, rng.uniform(0, .8))
+        assert driver.end() == 1, "one job always fails"
+        jobs = sweep.read(path)
+        table = sweep.status(jobs)[:40]
+        broken = table[table.state != "done"]  # only their kernel was killed: their runs failed
+        assert set(broken.state) <= {"failed"}
+        assert len(broken) <= 3
+        assert broken.error.str.contains("kernel").all(), broken
+        # a killed driver costs two jobs, a worker or a kernel one; each driver tries the bad job
+        assert driver.count("start") <= 41 + 3*2 + 4 + 3 + 3 + 1
+        driver.start()
+        assert driver.end() == 1
     finally:
-        for process in psutil.Process().children(recursive=True): process.kill()
+        for process in psutil.Process().children(recursive=True):
+            process.kill()
     table = sweep.status(jobs)
-    assert table.state.tolist() == ["done"]*40 + ["failed"] and "ZeroDivisionError" in table.error[40]
+    assert table.state.tolist() == ["done"]*40 + ["failed"]
+    assert "ZeroDivisionError" in table.error[40]
     for job in jobs[:40]:
-        at, n = job.place(), job.overrides["n"]
-        assert json.loads((at.results/"run.json").read_text())["parameters"]["n"] == n and (at.results/"throws.csv").read_text() == expected(n)
-        log = (coin/f"{at.name}.log").read_text().split()
-        assert "together" not in log and log[-1] == "end"
-    assert 40 <= count("end") <= 50, "a job is done again only where it was killed between its last cell and its record"
+        check_table(coin, job)
+    # a job is repeated only where it was killed between its last cell and its record
+    assert 40 <= driver.count("end") <= 50

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from xai_repro.zoo import tabular_networks as networks, tabular
-from xai_repro.workbook.results import published
+from xai_repro.workbook.comparison import published
 
 
 # the pipeline

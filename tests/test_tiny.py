@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from xai_repro.explain import baselines, transformers as patches
+from xai_repro.inputs.tokens import MaskedPatches
 from xai_repro.inputs import segmentation as features
-from xai_repro.workbook import results as wb
-from xai_repro.zoo import data, models, architectures as tiny, tiny_imagenet, training
+from xai_repro import workbook as wb
+from xai_repro.zoo import models, architectures as tiny, tiny_imagenet, training
+from xai_repro.ground import root
+from xai_repro.zoo.photographs import draw_images, draw_labels, embedded_photographs
 from xai_repro.explain.methods import TRANSFORMERS
 from xai_repro.zoo.instances import image_inputs
 from xai_repro.cache import Store
@@ -14,7 +17,7 @@ from xai_repro.cache import Store
 NAMES = ("vit_tiny101_s", "cnn_tiny101_s")
 
 
-def path_of(name): return data.root()/"data"/"models"/f"{name}.safetensors"
+def path_of(name): return root()/"data"/"models"/f"{name}.safetensors"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -26,7 +29,7 @@ def test_the_committed_weights_are_those_that_the_record_tells_of(name):
 
 def test_the_two_are_of_one_budget():
     "As many weights within a twentieth, the same photographs in the same number of epochs, by the same settings."
-    sizes = [tiny.size(tiny.NETWORKS[name]()) for name in NAMES]
+    sizes = [tiny.count_parameters(tiny.NETWORKS[name]()) for name in NAMES]
     assert abs(sizes[0]/sizes[1] - 1) < .05
     vit, cnn = (training.training_record(path_of(name)) for name in NAMES)
     assert [t["epochs"] for t in vit["trainings"]] == [t["epochs"] for t in cnn["trainings"]]
@@ -47,16 +50,16 @@ def test_weights_that_are_not_there():
 
 
 def test_left_out_and_not_attended_to_are_the_same():
-    classifier, image = models.load("vit_tiny101_s", "cpu"), data.photographs(64)["coffee"]
+    classifier, image = models.load("vit_tiny101_s", "cpu"), embedded_photographs(64)["coffee"]
     masks = np.random.default_rng(0).random((200, 64)) < np.linspace(0, 1, 200)[:, None]
     with torch.no_grad(): masked = classifier.network(tiny.normalise(image).expand(200, -1, -1, -1), torch.as_tensor(masks)).softmax(1)
-    assert np.abs(patches.MaskedPatches(classifier, image)(masks) - masked.numpy()).max() < 1e-5
+    assert np.abs(MaskedPatches(classifier, image)(masks) - masked.numpy()).max() < 1e-5
 
 
 @pytest.mark.parametrize("method", TRANSFORMERS)
 def test_what_reads_a_transformer_scores_its_patches(method):
     "A row of attributions is the function of patches, a number a patch; a convolutional network is refused by name."
-    classifier, image = models.load("vit_tiny101_s", "cpu"), data.photographs(64)["coffee"]
+    classifier, image = models.load("vit_tiny101_s", "cpu"), embedded_photographs(64)["coffee"]
     segments, x = features.grid(image, 8), tiny.normalise(image)
     scores = baselines.attribute(method, classifier, image, segments, 3)
     if method == "rollout":
@@ -74,7 +77,7 @@ def test_inputs_whose_patches_are_dropped():
     masks = np.random.default_rng(0).random((20, 64)) < .5
     assert grey.d == dropped.d == 64 and grey.target == dropped.target and grey.identity != dropped.identity
     assert np.abs(grey.value(masks) - dropped.value(masks)).max() > .01        # a grey patch says something
-    assert np.array_equal(dropped.value(masks), patches.MaskedPatches(classifier, dropped.value.image)(masks))
+    assert np.array_equal(dropped.value(masks), MaskedPatches(classifier, dropped.value.image)(masks))
     coarse, = image_inputs(classifier, "embedded", 1, patch=16, absent="dropped")
     whole = np.random.default_rng(1).random((20, 16)) < .5
     assert coarse.d == 16 and np.allclose(coarse.value(whole), dropped.value(whole[:, features.grid(coarse.value.image, 16)[::8, ::8].flatten()]), atol=1e-6), "a feature is four tokens"
@@ -85,7 +88,7 @@ def test_inputs_whose_patches_are_dropped():
 # with the assets
 
 def test_photographs_are_drawn_from_the_part_that_is_held_out(assets):
-    images, labels = data.draw_images("tiny_imagenet_101", 5, size=64), data.draw_labels("tiny_imagenet_101", 5)
+    images, labels = draw_images("tiny_imagenet_101", 5, size=64), draw_labels("tiny_imagenet_101", 5)
     held = tiny_imagenet.photographs("validation")
     assert list(images) == list(labels) and len(set(labels.values())) == 5
     for name, image in images.items():
@@ -107,7 +110,7 @@ def test_the_accuracy_that_is_committed_is_measured_again(assets):
     table = stored.load("accuracy").set_index(["network", "absent", "kept"])
     held = tiny_imagenet.photographs("validation")
     for name in NAMES:
-        right = tiny_imagenet.says(models.load(name, "cpu").network, held.pictures).argmax(1) == held.labels
+        right = tiny_imagenet.predict_pictures(models.load(name, "cpu").network, held.pictures).argmax(1) == held.labels
         row = table.loc[(name, "unseen", 1.0)]
         assert row.n == 5050 and abs(right.double().mean().item() - row.top1) < .002      # rounding moves a photograph or two
 

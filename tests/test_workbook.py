@@ -9,7 +9,8 @@ from hypothesis import given, settings, strategies as st
 
 from xai_repro import ground
 from xai_repro import cache as store
-from xai_repro.workbook import runner, results as workbook
+from xai_repro import workbook
+from xai_repro.workbook import runner
 from xai_repro.ground import root
 
 
@@ -46,12 +47,12 @@ def test_the_rule(a, width):
 def test_a_claim_of_several_comparisons():
     rng = np.random.default_rng(0)
     effects = {"up": rng.normal(.3, .1, 30), "unclear": rng.normal(0, .1, 30) - rng.normal(0, .1, 30).mean(), "down": rng.normal(-.3, .1, 30)}
-    judged = lambda *names: workbook.judge("c", "s", "greater", "e", {n: effects[n] for n in names})
+    judged = lambda *names: workbook.test_claim("c", "s", "greater", "e", {n: effects[n] for n in names})
     assert [judged(*n).verdict for n in (["up"], ["up", "unclear"], ["up", "unclear", "down"])] == ["holds", "undecided", "contradicted"]
     row = judged("up", "unclear", "down").row()
     assert row["weakest"] == "down" and row["holding"] == "1 of 3" and row["n"] == 30 and row["low"] < row["effect"] < row["high"] < 0
     with pytest.raises(ValueError, match="effects is empty"): judged()
-    assert workbook.judge("c", "s", "greater", "e", {"few": effects["up"][:7]}).verdict == "undecided", "too few to decide anything"
+    assert workbook.test_claim("c", "s", "greater", "e", {"few": effects["up"][:7]}).verdict == "undecided", "too few to decide anything"
 
 
 def test_results_are_unfinished_until_sealed(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..explain import lfa
 from ..explain.lfa import Explanation, Samples
-from ..explain.distributions import Neighborhood, binomial, uniform
+from ..explain.distributions import Distribution, binomial, uniform
 from .similarity import chance_curve, jaccard_curve, over_pairs
 
 # %% ../../nbs/evaluate/seed_stability.ipynb #01208a23
@@ -38,15 +38,15 @@ def measure(fits: Sequence[Explanation]) -> dict[str, float]:
             "ess": float(np.mean([e.effective_sample_size for e in fits])), "total_weight": float(np.mean([e.total_weight for e in fits]))}
 
 # %% ../../nbs/evaluate/seed_stability.ipynb #27de3a60
-Rows = Callable[[float], Mapping[str, tuple[Neighborhood, float]]]    # σ -> method -> (neighborhood, ridge strength)
+Rows = Callable[[float], Mapping[str, tuple[Distribution, float]]]    # σ -> method -> (neighborhood, ridge strength)
 
-def variants(sigma: float) -> dict[str, tuple[Neighborhood, float]]:
+def variants(sigma: float) -> dict[str, tuple[Distribution, float]]:
     "LIME, LIME without what GLIME blames, and GLIME-Binomial, by its formula and as released (GLIME Fig. 4a, 7, 12, 13)."
     return {"LIME": (uniform(sigma), 1.), "LIME+λ=0": (uniform(sigma), 0.), "LIME+π=1": (uniform(sigma, weighting=False), 1.),
             "GLIME-Binomial": (binomial(sigma), 1.), "GLIME-Binomial, k<d": (binomial(sigma, exclude_full=True), 1.)}
 
 def grid(
-    draw: Callable[[Neighborhood, int], Samples],   # (neighborhood, seed) -> at least max(sizes) samples
+    draw: Callable[[Distribution, int], Samples],   # (neighborhood, seed) -> at least max(sizes) samples
     rows: Rows,
     sigmas: Sequence[float],
     sizes: Sequence[int],

@@ -8,191 +8,395 @@ __all__ = ['BY', 'TIES', 'SSIM_WINDOW', 'HOG_CELL', 'MAPS', 'DISTANCES', 'jaccar
            'each_pair', 'pairwise', 'l1_distance', 'cosine_distance']
 
 # %% ../../nbs/evaluate/similarity.ipynb #a1cb3df4
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
-from skimage.feature import hog
-from skimage.metrics import structural_similarity
+from numpy.typing import ArrayLike
 
 from ..checks import check_choice, check_count, check_real, check_vector, to_numpy
 
 # %% ../../nbs/evaluate/similarity.ipynb #29af09da
-BY = {"signed": lambda w: w, "absolute": np.abs}
+BY = {"signed": lambda weights: weights, "absolute": np.abs}
 TIES = ("expected", "index")
 
-def _split(w: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    "Features surely among the top k, and those tied at the cut-off (bool [d] each)."
+def _sure_and_tied(w: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features surely among the top k, and those tied at the cut-off (bool [d] each)."""
     cut = np.sort(w)[-k]
     return w > cut, w == cut
 
-def _overlap_law(a: np.ndarray, b: np.ndarray, k: int) -> np.ndarray:
-    "Probability of each overlap 0..k of the two top-k sets over random tie-breaks."
-    (sure_a, tie_a), (sure_b, tie_b) = _split(a, k), _split(b, k)
-    law = np.zeros(k + 1)
-    cells = [int((tie_a & part).sum()) for part in (sure_b, tie_b, ~(sure_b | tie_b))]
-    for (x, y), p in _two_of_three(cells, k - int(sure_a.sum())):
-        surely, among_tied = int((sure_a & sure_b).sum()) + x, int((sure_a & tie_b).sum()) + y
-        for h, q in _hypergeometric(int(tie_b.sum()), among_tied, k - int(sure_b.sum())): law[surely + h] += p*q
-    return law
+def _overlap_distribution(a: np.ndarray, b: np.ndarray, k: int) -> np.ndarray:
+    """Probability of each overlap 0..k of the two top-k sets over random tie-breaks."""
+    sure_a, tied_a = _sure_and_tied(a, k)
+    sure_b, tied_b = _sure_and_tied(b, k)
+    never_b = ~(sure_b | tied_b)
+    n_tied = [int((tied_a & part).sum()) for part in (sure_b, tied_b, never_b)]
+    n_both_sure = int((sure_a & sure_b).sum())
+    n_sure_in_tied = int((sure_a & tied_b).sum())
+    n_drawn_a = k - int(sure_a.sum())
+    n_drawn_b = k - int(sure_b.sum())
+    probabilities = np.zeros(k + 1)
+    for x, y, p in _drawn_of_three(n_tied, n_drawn_a):
+        surely = n_both_sure + x
+        marked = n_sure_in_tied + y
+        for hits, q in _hypergeometric(int(tied_b.sum()), marked, n_drawn_b):
+            probabilities[surely + hits] += p*q
+    return probabilities
 
 def _hypergeometric(total: int, marked: int, drawn: int) -> list[tuple[int, float]]:
-    "Law of the number of marked ones among `drawn` of `total`."
-    support = np.arange(max(0, drawn - (total - marked)), min(marked, drawn) + 1)
-    if len(support) == 1: return [(int(support[0]), 1.0)]
-    return list(zip(support.tolist(), stats.hypergeom.pmf(support, total, marked, drawn).tolist()))
+    """Numbers of marked ones among `drawn` of `total`, each with its probability."""
+    from scipy.stats import hypergeom
 
-def _two_of_three(cells: list[int], drawn: int):
-    "Law of (x, y): how many of `drawn` fall into the first and the second of three cells."
-    for x, p in _hypergeometric(sum(cells), cells[0], drawn):
-        for y, q in _hypergeometric(cells[1] + cells[2], cells[1], drawn - x): yield (x, y), p*q
+    fewest = max(0, drawn - (total - marked))
+    most = min(marked, drawn)
+    if fewest == most: return [(fewest, 1.0)]
+    support = np.arange(fewest, most + 1)
+    probabilities = hypergeom.pmf(support, total, marked, drawn)
+    return list(zip(support.tolist(), probabilities.tolist(), strict=True))
+
+def _drawn_of_three(counts: list[int], drawn: int) -> Iterator[tuple[int, int, float]]:
+    """How many of `drawn` fall into the first and second of three groups, and the probability."""
+    first, second, third = counts
+    for x, p in _hypergeometric(first + second + third, first, drawn):
+        for y, q in _hypergeometric(second + third, second, drawn - x):
+            yield x, y, p*q
 
 # %% ../../nbs/evaluate/similarity.ipynb #af0ab12f
+def _rank_by(name: str, weights: np.ndarray) -> np.ndarray:
+    """The numbers [d] by which features are ranked."""
+    return BY[check_choice("by", name, BY)](weights)
+
+def _ranks(w: np.ndarray) -> np.ndarray:
+    """Rank 0..d-1 of each feature, the smallest first: int [d]; ties go to the higher index."""
+    return w.argsort(kind="stable").argsort()
+
 def jaccard(
-    a, b,                    # weights [d]
+    a: ArrayLike,            # weights [d]
+    b: ArrayLike,            # weights [d]
     k: int,                  # size of the top sets, 1..d
     by: str = "signed",      # rank by the "signed" weight (GLIME) or the "absolute" one
-    ties: str = "expected",  # "expected": the mean over random tie-breaks; "index": ties go to the higher index, as argsort in the released code
+    # "expected": the mean over random tie-breaks; "index": ties go to the higher index, as argsort
+    # in the released code
+    ties: str = "expected",
 ) -> float:
-    "Jaccard index of the top-k features of two explanations, in [0, 1] (GLIME, Fig. 4a and 7). Raises a ValueError on a bad argument."
-    a, b = _pair(a, b)
-    check_count("k", k, 1, len(a)); check_choice("ties", ties, TIES)
-    a, b = (BY[check_choice("by", by, BY)](w) for w in (a, b))
-    if ties == "index": a, b = (w.argsort(kind="stable").argsort().astype(float) for w in (a, b))
-    overlap = np.arange(k + 1)
-    return float(_overlap_law(a, b, k) @ (overlap/(2*k - overlap)))
+    """Jaccard index of the top-k features of two explanations, in [0, 1].
 
-def _pair(a, b) -> tuple[np.ndarray, np.ndarray]:
+    Raises: a ValueError for weights that are not finite or not of one length, for k outside 1..d
+    and for another `by` or `ties`.
+
+    Source: GLIME, Fig. 4a and 7.
+    """
+    a, b = _check_pair(a, b)
+    check_count("k", k, 1, len(a))
+    check_choice("ties", ties, TIES)
+    a = _rank_by(by, a)
+    b = _rank_by(by, b)
+    if ties == "index":
+        a = _ranks(a).astype(float)
+        b = _ranks(b).astype(float)
+    overlap = np.arange(k + 1)
+    index = overlap/(2*k - overlap)
+    return float(_overlap_distribution(a, b, k) @ index)
+
+def _check_pair(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Two explanations as float64 [d], else a ValueError."""
     a = check_vector("a", a)
-    return a, check_vector("b", b, len(a))
+    b = check_vector("b", b, len(a))
+    return a, b
 
 # %% ../../nbs/evaluate/similarity.ipynb #f5519fec
-def jaccard_by_chance(d: int, k: int) -> float:
-    "Expected Jaccard of two independent uniformly random k-subsets of d features (exact, hypergeometric). Raises a ValueError for k outside 1..d."
+def jaccard_by_chance(
+    d: int,  # features
+    k: int,  # size of the sets, 1..d
+) -> float:
+    """Expected Jaccard index of two independent uniformly random k-subsets of d features.
+
+    Exact, by the hypergeometric distribution.
+
+    Raises: a ValueError for k outside 1..d.
+    """
     k = check_count("k", k, 1, check_count("d", d))
-    return float(sum(p*i/(2*k - i) for i, p in _hypergeometric(d, k, k)))
+    terms = [p*overlap/(2*k - overlap) for overlap, p in _hypergeometric(d, k, k)]
+    return float(sum(terms))
 
 # %% ../../nbs/evaluate/similarity.ipynb #beb9b718
-def jaccard_curve(a, b, by: str = "signed", ties: str = "expected") -> np.ndarray:
-    "`jaccard` for k = 1..d: float64 [d]. Its mean is GLIME's average Jaccard index (A.2). Arguments and errors as for `jaccard`."
-    a, b = _pair(a, b)
+def jaccard_curve(
+    a: ArrayLike,            # weights [d]
+    b: ArrayLike,            # weights [d]
+    by: str = "signed",      # or "absolute", as for `jaccard`
+    ties: str = "expected",  # or "index", as for `jaccard`
+) -> np.ndarray:             # float64 [d]
+    """`jaccard` for k = 1..d; its mean is GLIME's average Jaccard index.
+
+    Raises: as `jaccard`.
+
+    Source: GLIME, A.2.
+    """
+    a, b = _check_pair(a, b)
     check_choice("ties", ties, TIES)
-    va, vb = (BY[check_choice("by", by, BY)](w) for w in (a, b))
     d = len(a)
-    if ties == "expected" and (len(np.unique(va)) < d or len(np.unique(vb)) < d): return np.array([jaccard(a, b, k, by) for k in range(1, d + 1)])
-    ranks = [d - 1 - w.argsort(kind="stable").argsort() for w in (va, vb)]
-    overlap, k = np.bincount(np.maximum(*ranks), minlength=d).cumsum(), np.arange(1, d + 1)
+    k = np.arange(1, d + 1)
+    ranked_a = _rank_by(by, a)
+    ranked_b = _rank_by(by, b)
+    has_ties = len(np.unique(ranked_a)) < d or len(np.unique(ranked_b)) < d
+    if ties == "expected" and has_ties:
+        return np.array([jaccard(a, b, int(size), by) for size in k])
+    from_the_top_a = d - 1 - _ranks(ranked_a)
+    from_the_top_b = d - 1 - _ranks(ranked_b)
+    in_both_from = np.maximum(from_the_top_a, from_the_top_b)
+    overlap = np.bincount(in_both_from, minlength=d).cumsum()
     return overlap/(2*k - overlap)
 
-def chance_curve(d: int) -> np.ndarray:
-    "`jaccard_by_chance` for k = 1..d: float64 [d]."
+def chance_curve(
+    d: int,         # features
+) -> np.ndarray:    # float64 [d]
+    """`jaccard_by_chance` for k = 1..d."""
     return np.array([jaccard_by_chance(d, k) for k in range(1, d + 1)])
 
 # %% ../../nbs/evaluate/similarity.ipynb #c1bd5d99
-def over_pairs(weights: np.ndarray, metric: Callable) -> np.ndarray | float:
-    "Mean of `metric(a, b)` over all pairs of the rows of `weights` [s, d], s >= 2: a number, or an array where the metric gives one. Raises a ValueError for other weights."
-    weights = np.asarray(weights, np.float64)
-    if weights.ndim != 2 or len(weights) < 2: raise ValueError(f"weights has shape {weights.shape}; allowed: (s, d) with s >= 2 explanations")
-    return np.mean([metric(a, b) for a, b in combinations(weights, 2)], axis=0)
+def over_pairs(
+    weights: ArrayLike,  # [s, d], s >= 2 explanations
+    metric: Callable,    # of two explanations [d], to a number or an array
+) -> np.ndarray | float:
+    """Mean of `metric(a, b)` over all pairs of explanations.
+
+    Raises: a ValueError for other weights.
+    """
+    table = np.asarray(weights, np.float64)
+    if table.ndim != 2 or len(table) < 2:
+        allowed = "(s, d) with s >= 2 explanations"
+        raise ValueError(f"weights has shape {table.shape}; allowed: {allowed}")
+    values = [metric(a, b) for a, b in combinations(table, 2)]
+    return np.mean(values, axis=0)
 
 # %% ../../nbs/evaluate/similarity.ipynb #7b1f08e7
-def mse(a, b) -> float:
-    "Mean squared difference of two explanations [d] (GLIME Fig. 8). Raises a ValueError where they are not finite, or not of one length."
-    a, b = _pair(a, b); return float(((a - b)**2).mean())
+def mse(
+    a: ArrayLike,  # weights [d]
+    b: ArrayLike,  # weights [d]
+) -> float:
+    """Mean squared difference of two explanations.
 
-def mae(a, b) -> float:
-    "Mean absolute difference of two explanations [d] (GLIME Fig. 8). Raises as `mse`."
-    a, b = _pair(a, b); return float(np.abs(a - b).mean())
+    Raises: a ValueError where they are not finite, or not of one length.
+
+    Source: GLIME, Fig. 8.
+    """
+    a, b = _check_pair(a, b)
+    squares = (a - b)**2
+    return float(squares.mean())
+
+def mae(
+    a: ArrayLike,  # weights [d]
+    b: ArrayLike,  # weights [d]
+) -> float:
+    """Mean absolute difference of two explanations.
+
+    Raises: as `mse`.
+
+    Source: GLIME, Fig. 8.
+    """
+    a, b = _check_pair(a, b)
+    return float(np.abs(a - b).mean())
 
 class NoVariation(ValueError):
-    "There is nothing to correlate."
+    """There is nothing to correlate."""
 
-def _correlation(function: Callable, a, b) -> float:
-    a, b = _pair(a, b)
-    for name, v in (("a", a), ("b", b)):
-        if len(np.unique(v)) < 2: raise NoVariation(f"{name} is constant ({v[0] if len(v) else 'empty'}); allowed: a vector that varies, else its correlation is undefined")
+def _correlation(function: Callable, a: ArrayLike, b: ArrayLike) -> float:
+    """A correlation of two vectors [d], else a ValueError, NoVariation if one is constant."""
+    a, b = _check_pair(a, b)
+    for name, vector in (("a", a), ("b", b)):
+        if len(np.unique(vector)) < 2:
+            value = vector[0] if len(vector) else "empty"
+            allowed = "a vector that varies, else its correlation is undefined"
+            raise NoVariation(f"{name} is constant ({value}); allowed: {allowed}")
     return float(function(a, b).statistic)
 
-def pearson(a, b) -> float:
-    "Pearson's correlation of two explanations [d] (GLIME Fig. 8). Raises as `mse`, and NoVariation if one is constant."
-    return _correlation(stats.pearsonr, a, b)
+def pearson(
+    a: ArrayLike,  # weights [d]
+    b: ArrayLike,  # weights [d]
+) -> float:
+    """Pearson's correlation of two explanations.
 
-def spearman(a, b) -> float:
-    "Spearman's rank correlation of two explanations [d] (GLIME Fig. 8), or of the pixels of two maps [H, W] (LIME-G 4.4). Raises a ValueError where they are not finite, or not of one shape, and NoVariation if one is constant."
-    if np.ndim(a) == 2: a, b = (m.ravel() for m in _maps(a, b))
-    return _correlation(stats.spearmanr, a, b)
+    Raises: as `mse`, and NoVariation if one is constant.
+
+    Source: GLIME, Fig. 8.
+    """
+    from scipy.stats import pearsonr
+
+    return _correlation(pearsonr, a, b)
+
+def spearman(
+    a: ArrayLike,  # weights [d] or a map [H, W]
+    b: ArrayLike,  # of the same shape
+) -> float:
+    """Spearman's rank correlation of two explanations, or of the pixels of two maps.
+
+    Raises: a ValueError where they are not finite, or not of one shape, and NoVariation if one is
+    constant.
+
+    Source: GLIME, Fig. 8; LIME-G 4.4.
+    """
+    from scipy.stats import spearmanr
+
+    if np.ndim(a) == 2:
+        map_a, map_b = _check_maps(a, b)
+        return _correlation(spearmanr, map_a.ravel(), map_b.ravel())
+    return _correlation(spearmanr, a, b)
 
 # %% ../../nbs/evaluate/similarity.ipynb #5578b931
-SSIM_WINDOW, HOG_CELL = 5, 16    # pixels
+SSIM_WINDOW = 5  # pixels
+HOG_CELL = 16    # pixels
 
-def _maps(a, b) -> tuple[np.ndarray, np.ndarray]:
-    a, b = (to_numpy(m).astype(np.float64) for m in (a, b))
-    for name, m in (("a", a), ("b", b)):
-        if m.ndim != 2 or m.size == 0: raise ValueError(f"{name} has shape {m.shape}; allowed: a map (H, W)")
-        if not np.isfinite(m).all(): raise ValueError(f"{name} holds {np.count_nonzero(~np.isfinite(m))} values that are NaN or infinite; allowed: finite numbers")
-    if a.shape != b.shape: raise ValueError(f"b has shape {b.shape}; allowed: a's, {a.shape}")
-    return a, b
+def _check_map(name: str, heatmap: ArrayLike) -> np.ndarray:
+    """A map as finite float64 [H, W], else a ValueError."""
+    m = to_numpy(heatmap).astype(np.float64)
+    if m.ndim != 2 or m.size == 0:
+        raise ValueError(f"{name} has shape {m.shape}; allowed: a map (H, W)")
+    n_bad = np.count_nonzero(~np.isfinite(m))
+    if n_bad:
+        given = f"{name} holds {n_bad} values that are NaN or infinite"
+        raise ValueError(f"{given}; allowed: finite numbers")
+    return m
 
-def _at_least(side: int, what: str, a: np.ndarray):
-    if min(a.shape) < side: raise ValueError(f"a has shape {a.shape}; allowed: at least {side} pixels a side, {what}")
+def _check_maps(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Two maps of one shape as finite float64 [H, W], else a ValueError."""
+    map_a = _check_map("a", a)
+    map_b = _check_map("b", b)
+    if map_a.shape != map_b.shape:
+        raise ValueError(f"b has shape {map_b.shape}; allowed: a's, {map_a.shape}")
+    return map_a, map_b
+
+def _check_side(least: int, needed_for: str, a: np.ndarray) -> None:
+    """Raise a ValueError for a map with fewer than `least` pixels a side."""
+    if min(a.shape) < least:
+        allowed = f"at least {least} pixels a side, {needed_for}"
+        raise ValueError(f"a has shape {a.shape}; allowed: {allowed}")
 
 def _rescaled(m: np.ndarray) -> np.ndarray:
-    "Divided by the largest absolute value: in [-1, 1]. A map of zeros stays."
-    return m/(np.abs(m).max() or 1)
+    """A map divided by its largest absolute value: in [-1, 1]. A map of zeros stays."""
+    largest = np.abs(m).max()
+    return m/(largest or 1)
 
 def ssim(
-    a, b,                      # maps [H, W]
-    rescale: bool = True,      # divide each by its largest absolute value (one of zeros stays)
-    data_range: float = 2,     # between the smallest and the largest value that a map may have
+    a: ArrayLike,           # map [H, W]
+    b: ArrayLike,           # map [H, W]
+    rescale: bool = True,   # divide each by its largest absolute value (one of zeros stays)
+    data_range: float = 2,  # between the smallest and the largest value that a map may have
 ) -> float:
-    "Structural similarity of two maps, window 5 (LIME-G 4.4). The group's own code rescales LIME's maps alone, and takes a range of 1 for meaningful perturbation. Raises a ValueError for maps that are not finite, not of one shape or smaller than the window."
-    a, b = _maps(a, b)
-    _at_least(SSIM_WINDOW, "SSIM's window", a)
-    a, b = (_rescaled(m) if rescale else m for m in (a, b))
-    return float(structural_similarity(a, b, win_size=SSIM_WINDOW, data_range=check_real("data_range", data_range)))
+    """Structural similarity of two maps, with a window of 5 pixels.
 
-def hog_correlation(a, b) -> float:
-    "Pearson's correlation of two maps' [H, W] histograms of oriented gradients: cells of 16 pixels, 9 orientations, blocks of 3 cells, L2-Hys (LIME-G 4.4). Raises a ValueError as `ssim` does, for maps below 48 pixels a side, and NoVariation if a map has no gradient."
-    a, b = _maps(a, b)
-    _at_least(3*HOG_CELL, "a block of 3 cells", a)
+    The group's own code rescales LIME's maps alone, and takes a range of 1 for meaningful
+    perturbation.
+
+    Raises: a ValueError for maps that are not finite, not of one shape or smaller than the window.
+
+    Source: LIME-G 4.4.
+    """
+    from skimage.metrics import structural_similarity
+
+    a, b = _check_maps(a, b)
+    _check_side(SSIM_WINDOW, "SSIM's window", a)
+    if rescale:
+        a = _rescaled(a)
+        b = _rescaled(b)
+    data_range = check_real("data_range", data_range)
+    similarity = structural_similarity(a, b, win_size=SSIM_WINDOW, data_range=data_range)
+    return float(similarity)  # pyright: ignore[reportArgumentType]  # a tuple only with options
+
+def _gradient_histograms(m: np.ndarray) -> np.ndarray:
+    """Histograms of oriented gradients of a map, one vector."""
+    from skimage.feature import hog
+
+    return hog(_rescaled(m), pixels_per_cell=(HOG_CELL, HOG_CELL))
+
+def hog_correlation(
+    a: ArrayLike,  # map [H, W]
+    b: ArrayLike,  # map [H, W]
+) -> float:
+    """Pearson's correlation of two maps' histograms of oriented gradients.
+
+    Cells of 16 pixels, 9 orientations, blocks of 3 cells, L2-Hys.
+
+    Raises: a ValueError as `ssim` does, for maps below 48 pixels a side, and NoVariation if a map
+    has no gradient.
+
+    Source: LIME-G 4.4.
+    """
+    a, b = _check_maps(a, b)
+    _check_side(3*HOG_CELL, "a block of 3 cells", a)
     for name, m in (("a", a), ("b", b)):
-        if np.ptp(m) == 0: raise NoVariation(f"{name} is constant ({m[0, 0]:g}); allowed: a map that varies, else its correlation is undefined")
-    return pearson(*(hog(_rescaled(m), pixels_per_cell=(HOG_CELL, HOG_CELL)) for m in (a, b)))
+        if np.ptp(m) == 0:
+            allowed = "a map that varies, else its correlation is undefined"
+            raise NoVariation(f"{name} is constant ({m[0, 0]:g}); allowed: {allowed}")
+    return pearson(_gradient_histograms(a), _gradient_histograms(b))
 
 MAPS = {"ssim": ssim, "hog": hog_correlation, "spearman": spearman}
 
 def each_pair(
-    maps,                      # [k, H, W], k >= 2
-    metric: str | Callable,    # a name in MAPS, or a function of two maps
-) -> np.ndarray:               # float64 [k(k - 1)/2]
-    "A metric of every pair of maps. Raises where the metric does: NoVariation (a ValueError) where a map is constant and the metric a correlation."
-    m = to_numpy(maps)
-    if m.ndim != 3 or len(m) < 2: raise ValueError(f"maps has shape {m.shape}; allowed: (k, H, W) with k >= 2")
-    metric = metric if callable(metric) else MAPS[check_choice("metric", metric, MAPS)]
-    return np.array([metric(a, b) for a, b in combinations(m, 2)])
+    maps: ArrayLike,         # [k, H, W], k >= 2
+    metric: str | Callable,  # a name in MAPS, or a function of two maps
+) -> np.ndarray:             # float64 [k(k - 1)/2]
+    """A metric of every pair of maps.
 
-def pairwise(maps, metric: str | Callable) -> float:
-    "The mean of `each_pair`, a number. Raises as that does."
+    Raises: a ValueError for other maps, and as the metric does: NoVariation (a ValueError) where a
+    map is constant and the metric a correlation.
+    """
+    m = to_numpy(maps)
+    if m.ndim != 3 or len(m) < 2:
+        raise ValueError(f"maps has shape {m.shape}; allowed: (k, H, W) with k >= 2")
+    function = metric if callable(metric) else MAPS[check_choice("metric", metric, MAPS)]
+    return np.array([function(a, b) for a, b in combinations(m, 2)])
+
+def pairwise(
+    maps: ArrayLike,         # [k, H, W], k >= 2
+    metric: str | Callable,  # a name in MAPS, or a function of two maps
+) -> float:
+    """The mean of `each_pair`.
+
+    Raises: as `each_pair`.
+    """
     return float(each_pair(maps, metric).mean())
 
 # %% ../../nbs/evaluate/similarity.ipynb #364a50a6
-def l1_distance(A, B) -> np.ndarray:
-    "Σ_j |a_j - b_j| of each pair of rows, [..., p] -> float64 [...] (LFA 5.1). Raises a ValueError for another number of features and for numbers that are not finite."
-    A, B = _rows(A, B)
+def l1_distance(
+    A: ArrayLike,   # explanations [..., p]
+    B: ArrayLike,   # explanations [..., p]
+) -> np.ndarray:    # float64 [...]
+    """Σ_j |a_j - b_j| of each pair of explanations.
+
+    Raises: a ValueError for another number of features and for numbers that are not finite.
+
+    Source: LFA 5.1.
+    """
+    A, B = _check_explanations(A, B)
     return np.abs(A - B).sum(-1)
 
-def cosine_distance(A, B) -> np.ndarray:
-    "1 - cos of the angle of each pair of rows, [..., p] -> float64 [...] in [0, 2] (LFA 5.1); 1 where a row is all zeros. Raises as `l1_distance`."
-    A, B = _rows(A, B)
+def cosine_distance(
+    A: ArrayLike,   # explanations [..., p]
+    B: ArrayLike,   # explanations [..., p]
+) -> np.ndarray:    # float64 [...] in [0, 2]
+    """1 - cos of the angle of each pair of explanations; 1 where one is all zeros.
+
+    Raises: as `l1_distance`.
+
+    Source: LFA 5.1.
+    """
+    A, B = _check_explanations(A, B)
+    products = (A*B).sum(-1)
     lengths = np.linalg.norm(A, axis=-1)*np.linalg.norm(B, axis=-1)
-    return 1 - np.divide((A*B).sum(-1), lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    cosines = np.zeros_like(lengths)
+    np.divide(products, lengths, out=cosines, where=lengths > 0)
+    return 1 - cosines
 
 DISTANCES = {"l1": l1_distance, "cosine": cosine_distance}
 
-def _rows(A, B) -> tuple[np.ndarray, np.ndarray]:
-    A, B = (to_numpy(a).astype(np.float64) for a in (A, B))
-    if A.ndim < 1 or A.shape[-1:] != B.shape[-1:]: raise ValueError(f"A has shape {A.shape}, B {B.shape}; allowed: the same number of features on the last axis")
-    for name, a in (("A", A), ("B", B)):
-        if not np.isfinite(a).all(): raise ValueError(f"{name} holds NaN or infinite values; allowed: finite numbers")
+def _check_explanations(A: ArrayLike, B: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Explanations of the same number of features as finite float64, else a ValueError."""
+    A = to_numpy(A).astype(np.float64)
+    B = to_numpy(B).astype(np.float64)
+    if A.ndim < 1 or A.shape[-1:] != B.shape[-1:]:
+        allowed = "the same number of features on the last axis"
+        raise ValueError(f"A has shape {A.shape}, B {B.shape}; allowed: {allowed}")
+    for name, explanations in (("A", A), ("B", B)):
+        if not np.isfinite(explanations).all():
+            raise ValueError(f"{name} holds NaN or infinite values; allowed: finite numbers")
     return A, B

@@ -14,7 +14,7 @@ import torch
 from . import methods as attributions
 from .methods import ATTRIBUTIONS, NO_GRADIENT, of_image
 from ..checks import check_choice, check_images
-from ..value import MaskedModel
+from ..inputs.image import MaskedModel
 from ..zoo.models import Classifier
 from ..inputs.removal import Constant, Removal
 

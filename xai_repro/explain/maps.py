@@ -21,7 +21,8 @@ from torch.nn import functional as F
 from . import lfa
 from ..inputs import segmentation as features
 from ..checks import check_choice, check_count, check_images, check_real
-from ..value import MaskedModel, class_scores
+from ..value import class_scores
+from ..inputs.image import MaskedModel
 from ..zoo.models import Classifier
 from ..inputs.removal import MEAN_GREY, Blur, Inpaint, Removal
 from ..cache import Store

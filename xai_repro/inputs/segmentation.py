@@ -7,21 +7,25 @@ __all__ = ['quickshift', 'slic', 'slico', 'grid', 'seeds', 'disjoint', 'from_mas
 
 # %% ../../nbs/inputs/segmentation.ipynb #0b1ba7ea
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from skimage import segmentation
 
 from ..checks import check_count, check_images, check_real, to_numpy
 
 # %% ../../nbs/inputs/segmentation.ipynb #9aef9541
-def _height_width_channel(image) -> np.ndarray:
-    return check_images("image", image, 3).detach().cpu().permute(1, 2, 0).double().numpy()
+def _height_width_channel(image: torch.Tensor) -> np.ndarray:
+    checked = check_images("image", image, 3).detach().cpu()
+    return checked.permute(1, 2, 0).double().numpy()
+
+def _eight_bits(image: torch.Tensor) -> np.ndarray:
+    return (255*_height_width_channel(image)).round().astype(np.uint8)
 
 def _contiguous(labels: np.ndarray) -> torch.Tensor:
-    "Renumber labels 0..d-1 in their order."
-    return torch.as_tensor(np.unique(labels, return_inverse=True)[1].reshape(labels.shape)).long()
+    """Renumber labels 0..d-1 in their order."""
+    numbers = np.unique(labels, return_inverse=True)[1]
+    return torch.as_tensor(numbers.reshape(labels.shape)).long()
 
 # %% ../../nbs/inputs/segmentation.ipynb #e4c4a2ab
 def quickshift(
@@ -29,11 +33,25 @@ def quickshift(
     kernel_size: float = 4,   # width of the density estimate, pixels
     max_dist: float = 200,    # links longer than this are cut
     ratio: float = 0.2,       # weight of colour against position, 0..1
-    seed: int = 2023,         # breaks ties; GLIME fixes it so that an image always has the same superpixels
+    seed: int = 2023,         # breaks ties; GLIME fixes it: the same superpixels every time
 ) -> torch.Tensor:            # int64 [H, W], labels 0..d-1
-    "Quickshift superpixels in Lab space with LIME's settings (GLIME A.1). d follows from the image. Raises a TypeError or ValueError on a bad argument."
-    return _contiguous(segmentation.quickshift(_height_width_channel(image), kernel_size=check_real("kernel_size", kernel_size),
-                       max_dist=check_real("max_dist", max_dist), ratio=check_real("ratio", ratio, strict=False), rng=seed))
+    """Quickshift superpixels in Lab space with LIME's settings. d follows from the image.
+
+    Raises: a TypeError or ValueError on a bad argument.
+    Source: GLIME A.1.
+    """
+    import skimage.segmentation
+
+    pixels = _height_width_channel(image)
+    labels = skimage.segmentation.quickshift(
+        pixels,
+        # documented as floats; pyright infers int from the defaults
+        kernel_size=check_real("kernel_size", kernel_size),  # pyright: ignore[reportArgumentType]
+        max_dist=check_real("max_dist", max_dist),  # pyright: ignore[reportArgumentType]
+        ratio=check_real("ratio", ratio, strict=False),
+        rng=seed,
+    )
+    return _contiguous(labels)
 
 # %% ../../nbs/inputs/segmentation.ipynb #1fc2d122
 def slic(
@@ -42,27 +60,58 @@ def slic(
     compactness: float = 10,  # weight of position against colour
     sigma: float = 0,         # width of a Gaussian that smooths the image first, pixels
 ) -> torch.Tensor:            # int64 [H, W], labels 0..d-1
-    "SLIC superpixels (Achanta et al. 2012): k-means in Lab and position. Raises a TypeError or ValueError on a bad argument."
-    return _contiguous(segmentation.slic(_height_width_channel(image), n_segments=check_count("n_segments", n_segments, 1, image.shape[-2]*image.shape[-1]), start_label=0,
-                       compactness=check_real("compactness", compactness), sigma=check_real("sigma", sigma, strict=False)))
+    """SLIC superpixels: k-means in Lab and position.
+
+    Raises: a TypeError or ValueError on a bad argument.
+    Source: Achanta et al. 2012.
+    """
+    import skimage.segmentation
+
+    pixels = _height_width_channel(image)
+    height, width = pixels.shape[:2]
+    labels = skimage.segmentation.slic(
+        pixels,
+        n_segments=check_count("n_segments", n_segments, 1, height*width),
+        compactness=check_real("compactness", compactness),
+        sigma=check_real("sigma", sigma, strict=False),
+        start_label=0,
+    )
+    return _contiguous(labels)
 
 def slico(
     image: torch.Tensor,  # [3, H, W] in [0, 1]
     n_segments: int,      # about so many
 ) -> torch.Tensor:        # int64 [H, W], labels 0..d-1
-    "SLICO superpixels (LiMA 4.1): SLIC whose compactness adapts to each segment. Raises a TypeError or ValueError on a bad argument."
-    return _contiguous(segmentation.slic(_height_width_channel(image), n_segments=check_count("n_segments", n_segments), start_label=0, slic_zero=True))
+    """SLICO superpixels: SLIC whose compactness adapts to each segment.
+
+    Raises: a TypeError or ValueError on a bad argument.
+    Source: LiMA 4.1.
+    """
+    import skimage.segmentation
+
+    pixels = _height_width_channel(image)
+    wanted = check_count("n_segments", n_segments)
+    labels = skimage.segmentation.slic(pixels, n_segments=wanted, start_label=0, slic_zero=True)
+    return _contiguous(labels)
 
 # %% ../../nbs/inputs/segmentation.ipynb #c5778ca7
 def grid(
     image: torch.Tensor,  # [3, H, W] in [0, 1]
     patch: int,           # side of a square patch, pixels
 ) -> torch.Tensor:        # int64 [H, W], labels 0..d-1, row by row
-    "Square patches; those at the right and lower edge are cut where `patch` does not divide the image. Raises a ValueError for a patch larger than the image, a TypeError or ValueError for another image."
+    """Square patches.
+
+    Those at the right and lower edge are cut where `patch` does not divide the image.
+
+    Raises: a ValueError for a patch larger than the image, a TypeError or ValueError for another
+    image.
+    """
     height, width = check_images("image", image, 3).shape[1:]
     check_count("patch", patch, 1, max(height, width))
-    rows, columns = torch.arange(height) // patch, torch.arange(width) // patch
-    return rows[:, None]*(columns[-1] + 1) + columns
+    rows = torch.arange(height)//patch
+    columns = torch.arange(width)//patch
+    n_columns = columns[-1] + 1
+    return rows[:, None]*n_columns + columns
 
 # %% ../../nbs/inputs/segmentation.ipynb #0af8fdab
 def seeds(
@@ -71,59 +120,101 @@ def seeds(
     levels: int = 3,        # of blocks that are refined
     iterations: int = 10,
 ) -> torch.Tensor:          # int64 [H, W], labels 0..d-1
-    "SEEDS superpixels (LiMA's released scripts): blocks whose borders move while that makes their colour histograms purer. Raises an ImportError that says what to install."
-    try: from cv2.ximgproc import createSuperpixelSEEDS
-    except ImportError: raise ImportError("SEEDS needs opencv's contributed modules: pip install opencv-contrib-python-headless") from None
-    pixels = np.ascontiguousarray((255*_height_width_channel(image)).round().astype(np.uint8))
-    found = createSuperpixelSEEDS(pixels.shape[1], pixels.shape[0], 3, check_count("n_segments", n_segments, 2), check_count("levels", levels))
-    found.iterate(pixels, check_count("iterations", iterations))
-    return _contiguous(found.getLabels())
+    """SEEDS superpixels: blocks whose borders move while that makes their colour histograms purer.
+
+    Raises: an ImportError that says what to install; a TypeError or ValueError on a bad argument.
+    Source: LiMA's released scripts.
+    """
+    try:
+        from cv2.ximgproc import createSuperpixelSEEDS
+    except ImportError:
+        install = "pip install opencv-contrib-python-headless"
+        raise ImportError(f"SEEDS needs opencv's contributed modules: {install}") from None
+    pixels = np.ascontiguousarray(_eight_bits(image))
+    height, width = pixels.shape[:2]
+    wanted = check_count("n_segments", n_segments, 2)
+    superpixels = createSuperpixelSEEDS(width, height, 3, wanted, check_count("levels", levels))
+    superpixels.iterate(pixels, check_count("iterations", iterations))
+    return _contiguous(superpixels.getLabels())
 
 # %% ../../nbs/inputs/segmentation.ipynb #8ab3afb7
 def disjoint(
-    masks,                   # bool [k, H, W], overlapping
+    masks: Any,              # bool [k, H, W], overlapping
     least: float = 0.0005,   # share of the image below which a region is dropped
 ) -> torch.Tensor:           # int64 [H, W], labels 0..d-1 in the order of the masks, the rest last
-    "Disjoint regions from overlapping masks (LiMA, Algorithm 2). Raises a ValueError for other masks and for a share below 0."
+    """Disjoint regions from overlapping masks.
+
+    Raises: a ValueError for other masks and for a share below 0.
+    Source: LiMA, Algorithm 2.
+    """
     regions = to_numpy(masks)
-    if regions.dtype != bool or regions.ndim != 3 or not len(regions): raise ValueError(f"masks has dtype {regions.dtype} and shape {regions.shape}; allowed: bool [k, H, W], k at least 1")
+    if regions.dtype != bool or regions.ndim != 3 or not len(regions):
+        given = f"dtype {regions.dtype} and shape {regions.shape}"
+        raise ValueError(f"masks has {given}; allowed: bool [k, H, W], k at least 1")
     regions = regions.copy()
     for i in range(len(regions) - 1):
         for j in range(i + 1, len(regions)):
             larger = i if regions[i].sum() > regions[j].sum() else j
             regions[larger] &= ~(regions[i] & regions[j])
-    kept = regions[regions.mean((1, 2)) > check_real("least", least, strict=False)]
-    owner = np.concatenate([kept, ~kept.any(0, keepdims=True)])
-    return _contiguous(owner.argmax(0))
+    shares = regions.mean((1, 2))
+    large = regions[shares > check_real("least", least, strict=False)]
+    rest = ~large.any(0, keepdims=True)
+    return _contiguous(np.concatenate([large, rest]).argmax(0))
 
-def from_masks(image: torch.Tensor, generate: Callable, least: float = 0.0005) -> torch.Tensor:
-    "The regions (`disjoint`) of the masks that `generate` finds in an image: [3, H, W] -> bool [k, H, W]. Raises as `disjoint`, and a TypeError or ValueError for another image."
+def from_masks(
+    image: torch.Tensor,     # [3, H, W] in [0, 1]
+    generate: Callable,      # image [3, H, W] -> overlapping masks, bool [k, H, W]
+    least: float = 0.0005,   # share of the image below which a region is dropped
+) -> torch.Tensor:           # int64 [H, W], labels 0..d-1
+    """The regions (`disjoint`) of the masks that `generate` finds in an image.
+
+    Raises: as `disjoint`, and a TypeError or ValueError for another image.
+    """
     return disjoint(generate(check_images("image", image, 3)), least)
 
 def sam(
-    name: str = "facebook/sam-vit-huge",   # a Segment Anything model of the hub, or a local folder
+    name: str = "facebook/sam-vit-huge",   # a model of the hub, or a local folder
     device: str = "cpu",
-    stability: float = 0.8,                # masks less stable than this are left out (LiMA's released code)
-    **options,                             # of transformers' mask-generation pipeline, such as points_per_batch
-) -> Callable:                             # image [3, H, W] -> bool [k, H, W]
-    "Segment Anything's masks of an image (LiMA 4.1), for `from_masks`, by transformers' mask generation. The function returned raises a ValueError where it finds none."
+    stability: float = 0.8,                # less stable masks are left out (LiMA's released code)
+    **options: Any,                        # of the pipeline, such as points_per_batch
+) -> Callable[[torch.Tensor], np.ndarray]: # image [3, H, W] -> bool [k, H, W]
+    """Segment Anything's masks of an image, for `from_masks`, by transformers' mask generation.
+
+    Raises: when the function returned is called, a ValueError where it finds no mask.
+    Source: LiMA 4.1.
+    """
     from transformers import pipeline
+
     generator = pipeline("mask-generation", model=name, device=device)
+
     def generate(image: torch.Tensor) -> np.ndarray:
-        found = generator(Image.fromarray((255*_height_width_channel(image)).round().astype(np.uint8)), stability_score_thresh=stability, **options)["masks"]
-        if not len(found): raise ValueError(f"{name} finds no mask of stability {stability:g} in the image; allowed: another stability, or another image")
-        return np.stack([to_numpy(mask).astype(bool) for mask in found])
+        from PIL import Image
+
+        picture = Image.fromarray(_eight_bits(image))
+        masks = generator(picture, stability_score_thresh=stability, **options)["masks"]
+        if not len(masks):
+            problem = f"{name} finds no mask of stability {stability:g} in the image"
+            raise ValueError(f"{problem}; allowed: another stability, or another image")
+        return np.stack([to_numpy(mask).astype(bool) for mask in masks])
+
     return generate
 
 # %% ../../nbs/inputs/segmentation.ipynb #bbbc4b9c
 class Spread:
-    "Numbers of segments, a tensor [n, d], as numbers of their pixels [n, 1, H, W]."
-    def __init__(self, segments: torch.Tensor):     # int64 [H, W], labels 0..d-1
-        self.segments, flat = segments, segments.flatten().cpu().numpy()
-        starts = np.flatnonzero(np.diff(flat, prepend=-1))
-        self.labels, self.lengths = flat[starts], np.diff(starts, append=len(flat))
+    """Numbers of segments, a tensor [n, d], as numbers of their pixels [n, 1, H, W]."""
+    def __init__(
+        self,
+        segments: torch.Tensor,  # int64 [H, W], labels 0..d-1
+    ):
+        self.segments = segments
+        flat = segments.flatten().cpu().numpy()
+        starts = np.flatnonzero(np.diff(flat, prepend=-1))    # of runs of equal labels
+        self.labels = flat[starts]
+        self.lengths = np.diff(starts, append=len(flat))
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        if values.device.type != "cpu" or values.dtype == torch.bfloat16: return values[:, self.segments].unsqueeze(1)     # numpy has neither
-        pixels = np.repeat(values.numpy()[:, self.labels], self.lengths, axis=1)
+        numpy_has_it = values.device.type == "cpu" and values.dtype != torch.bfloat16
+        if not numpy_has_it: return values[:, self.segments].unsqueeze(1)
+        runs = values.numpy()[:, self.labels]
+        pixels = np.repeat(runs, self.lengths, axis=1)
         return torch.from_numpy(pixels).view(len(values), 1, *self.segments.shape)

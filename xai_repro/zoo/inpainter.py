@@ -6,7 +6,7 @@
 __all__ = ['SIDE', 'WIDTHS', 'DILATIONS', 'CHUNK', 'LEARNED', 'MEASURED', 'MEASURED_SCENES', 'Gated', 'Inpainter', 'paint',
            'make_split', 'split', 'photographs_of', 'Pictures', 'of_pictures', 'load_pictures', 'draw_hole',
            'draw_batch', 'loss', 'train', 'train_key', 'weights_path', 'save_inpainter', 'training_record',
-           'load_inpainter', 'inpainter_digest', 'psnr', 'hole_ssim', 'perceptual_distance']
+           'load_inpainter', 'inpainter_digest', 'NeuralFill', 'psnr', 'hole_ssim', 'perceptual_distance']
 
 # %% ../../nbs/zoo/inpainter.ipynb #e3106144
 from collections.abc import Callable, Iterator
@@ -25,8 +25,10 @@ from tqdm.auto import tqdm
 
 from . import training
 from ..checks import check_choice, check_count, check_images
-from .data import draw, fetch, load_image, own
+from .assets import fetch, own
+from .photographs import draw, load_image
 from ..ground import digest, root
+from ..inputs.removal import INPAINTERS, InpaintingMethod
 
 # %% ../../nbs/zoo/inpainter.ipynb #32e8e452
 SIDE = 128                       # of the square picture that the network sees, pixels
@@ -212,6 +214,25 @@ def load_inpainter(path: Path | None = None, device: str = "cpu", compile: bool 
 def inpainter_digest(path: Path | None = None) -> str:
     "The checksum of the weights, sixteen digits."
     return training.weights_digest(path or weights_path())
+
+# %% ../../nbs/zoo/inpainter.ipynb #0a2c45ed
+@dataclass(frozen=True)
+class NeuralFill:
+    """The generator of `Inpaint("neural")`: the committed network.
+
+    Raises: a ValueError for another dtype.
+    """
+    dtype: str = "float32"  # or "bfloat16" (autocast)
+    compile: bool = False   # faster on a CPU, after a wait
+
+    def __post_init__(self) -> None:
+        check_choice("dtype", self.dtype, ["float32", "bfloat16"])
+
+    def __call__(self, images: torch.Tensor, holes: torch.Tensor) -> torch.Tensor:
+        network = load_inpainter(device=str(images.device), compile=self.compile)
+        return paint(network, images, holes, getattr(torch, self.dtype))
+
+INPAINTERS["neural"] = InpaintingMethod(make=NeuralFill, digest=inpainter_digest)
 
 # %% ../../nbs/zoo/inpainter.ipynb #94c4e38e
 def psnr(fill: torch.Tensor, image: torch.Tensor, hole: torch.Tensor) -> float:

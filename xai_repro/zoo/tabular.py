@@ -9,108 +9,213 @@ __all__ = ['TASKS', 'HELOC_FEATURES', 'TABLES', 'Table', 'read_columns', 'make_t
 # %% ../../nbs/zoo/tabular.ipynb #bb5b5ef7
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from sklearn.datasets import load_breast_cancer, load_diabetes
-from sklearn.impute import KNNImputer
-from sklearn.model_selection import train_test_split
+import pandas as pd  # type: ignore[import-untyped]  # no stubs
+from sklearn.datasets import load_breast_cancer, load_diabetes  # type: ignore[import-untyped]
+from sklearn.impute import KNNImputer  # type: ignore[import-untyped]
+from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
 
 from ..checks import check_choice, check_count
-from .data import available, fetch
+from .assets import available, fetch
 
 # %% ../../nbs/zoo/tabular.ipynb #2d55d589
 @dataclass(frozen=True, eq=False)
 class Table:
-    "Rows to learn from and rows to explain, scaled by the training part's minimum and maximum."
+    """Rows to learn from and rows to explain, scaled by the training part's range."""
     name: str
-    task: str                                   # "regression" or "classification" (labels 0 and 1)
-    features: list[str] = field(repr=False)
+    task: str                                   # "regression" or "classification" (labels 0, 1)
+    features: list[str] = field(repr=False)     # the columns' names, p
     X_train: np.ndarray = field(repr=False)     # float64 [n, p]
     y_train: np.ndarray = field(repr=False)     # float64 [n]
     X_test: np.ndarray = field(repr=False)      # float64 [k, p]; may leave [0, 1]
     y_test: np.ndarray = field(repr=False)      # float64 [k]
     unit: float = 1.0                           # one unit of y in the target's own units
-    stored_points: np.ndarray | None = field(default=None, repr=False)   # [m, p], the rows that the authors explained
+    # [m, p], the rows that the authors explained
+    stored_points: np.ndarray | None = field(default=None, repr=False)
 
-    def points(self, n: int, seed: int = 0) -> np.ndarray:
-        "Rows to explain, float64 [n, p]: the authors' own (the first n of them) where the table has them, else n test rows drawn with `seed`. Raises a ValueError where there are fewer."
-        if self.stored_points is not None: return self.stored_points[:check_count("n", n, 1, len(self.stored_points))]
-        return self.X_test[np.random.default_rng(seed).choice(len(self.X_test), check_count("n", n, 1, len(self.X_test)), replace=False)]
+    def points(
+        self,
+        n: int,
+        seed: int = 0,    # of the draw; ignored where the table has the authors' own rows
+    ) -> np.ndarray:      # float64 [n, p]
+        """Return rows to explain: the first n of the authors' own, else n test rows drawn.
 
-def read_columns(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
-    "A csv file that must have `columns`; raises a ValueError that names the missing ones and what there is."
+        Raises: ValueError where there are fewer.
+        """
+        if self.stored_points is not None:
+            return self.stored_points[:check_count("n", n, 1, len(self.stored_points))]
+        n_rows = len(self.X_test)
+        check_count("n", n, 1, n_rows)
+        drawn = np.random.default_rng(seed).choice(n_rows, n, replace=False)
+        return self.X_test[drawn]
+
+def read_columns(
+    path: Path | str,              # of a csv file
+    columns: Sequence[str] = (),   # that it must have
+) -> pd.DataFrame:
+    """Read a csv file that must have some columns.
+
+    Raises: ValueError that names the missing columns and those that there are.
+    """
     frame = pd.read_csv(path)
-    if missing := [c for c in columns if c not in frame]: raise ValueError(f"{path} lacks the columns {missing}; it has: {', '.join(map(repr, frame.columns))}")
+    missing = [column for column in columns if column not in frame]
+    if missing:
+        present = ", ".join(map(repr, frame.columns))
+        raise ValueError(f"{path} lacks the columns {missing}; it has: {present}")
     return frame
 
 def make_table(
     name: str,
     task: str,                # "regression" or "classification"
     frame: pd.DataFrame,      # numbers only; the features and the target
-    target: str,
+    target: str,              # the target's column
     test_size: float = 0.2,   # share of the rows
     seed: int = 123,          # of the split
 ) -> Table:
-    "Split (80/20 by default), then scale by the training part's minimum and maximum, in regression the target too (LFA A.4). Raises a ValueError for another task and for columns that are not finite."
+    """Split a table, then scale it by the training part's minimum and maximum.
+
+    In regression the target is scaled too.
+
+    Raises: ValueError for another task and for columns that are not finite.
+
+    Source: LFA A.4.
+    """
     check_choice("task", task, ["regression", "classification"])
-    bad = frame.columns[~np.isfinite(frame.to_numpy(float)).all(0)]
-    if len(bad): raise ValueError(f"the columns {list(bad)} of {name} hold NaN or infinite values; allowed: finite numbers (impute or drop them first)")
+    is_finite = np.isfinite(frame.to_numpy(float)).all(0)
+    bad = list(frame.columns[~is_finite])
+    if bad:
+        allowed = "finite numbers (impute or drop them first)"
+        columns = f"the columns {bad} of {name}"
+        raise ValueError(f"{columns} hold NaN or infinite values; allowed: {allowed}")
     train, test = train_test_split(frame, test_size=test_size, random_state=seed)
-    return _scaled(name, task, train, test, target)
+    low = train.min()
+    width = (train.max() - low).replace(0, 1)
+    if task == "classification":
+        low[target] = 0
+        width[target] = 1
+    scaled = ((train - low)/width, (test - low)/width)
+    return _table(name, task, *scaled, target, unit=float(width[target]))
 
-def _scaled(name, task, train, test, target) -> Table:
-    features = [c for c in train.columns if c != target]
-    low, width = train.min(), (train.max() - train.min()).replace(0, 1)
-    if task == "classification": low[target], width[target] = 0, 1
-    return Table(name, task, features, *_arrays((train - low)/width, (test - low)/width, features, target), unit=float(width[target]))
-
-def _arrays(train, test, features, target):
-    return (part[columns].to_numpy(float) for part in (train, test) for columns in (features, target))
+def _table(
+    name: str,
+    task: str,
+    train: pd.DataFrame,    # scaled
+    test: pd.DataFrame,     # scaled
+    target: str,
+    unit: float,
+    points: np.ndarray | None = None,
+) -> Table:
+    features = [column for column in train.columns if column != target]
+    return Table(
+        name=name,
+        task=task,
+        features=features,
+        X_train=train[features].to_numpy(float),
+        y_train=train[target].to_numpy(float),
+        X_test=test[features].to_numpy(float),
+        y_test=test[target].to_numpy(float),
+        unit=unit,
+        stored_points=points,
+    )
 
 # %% ../../nbs/zoo/tabular.ipynb #9857cc38
+# table -> task and target's column
 TASKS = {"who": ("regression", "Life expectancy "), "heloc": ("classification", "RiskPerformance")}
 
-def authors(name: str) -> Table:
-    "The LFA authors' \"who\" (19 features) or \"heloc\" (23 features), from the asset \"lfa\". Raises a ValueError for another name, a FileNotFoundError where the asset is not at hand."
+def authors(
+    name: str,    # "who" (19 features) or "heloc" (23 features)
+) -> Table:
+    """One of the LFA authors' own tables, from the asset "lfa".
+
+    Raises: ValueError for another name, FileNotFoundError where the asset is not at hand.
+    """
     task, target = TASKS[check_choice("name", name, TASKS)]
-    part = lambda which, columns=(target,): read_columns(fetch("lfa")/f"{name}-clean-{which}.csv", columns)
-    train, test, unscaled = part("train80-normalized"), part("test20-normalized"), part("train80")[target]
-    features = [c for c in train.columns if c != target]
-    points = part("test20-normalized-subset", features)
-    return Table(name, task, features, *_arrays(train, test, features, target), float(unscaled.max() - unscaled.min()), points[features].to_numpy(float))
+    train = _authors_file(name, "train80-normalized", [target])
+    test = _authors_file(name, "test20-normalized", [target])
+    unscaled = _authors_file(name, "train80", [target])[target]
+    features = [column for column in train.columns if column != target]
+    points = _authors_file(name, "test20-normalized-subset", features)
+    unit = float(unscaled.max() - unscaled.min())
+    return _table(name, task, train, test, target, unit, points[features].to_numpy(float))
+
+def _authors_file(name: str, part: str, columns: Sequence[str]) -> pd.DataFrame:
+    return read_columns(fetch("lfa")/f"{name}-clean-{part}.csv", columns)
 
 # %% ../../nbs/zoo/tabular.ipynb #26cb59ba
-HELOC_FEATURES = """ExternalRiskEstimate MSinceOldestTradeOpen MSinceMostRecentTradeOpen AverageMInFile NumSatisfactoryTrades NumTrades60Ever2DerogPubRec
-    NumTrades90Ever2DerogPubRec PercentTradesNeverDelq MSinceMostRecentDelq MaxDelq2PublicRecLast12M MaxDelqEver NumTotalTrades NumTradesOpeninLast12M PercentInstallTrades
-    MSinceMostRecentInqexcl7days NumInqLast6M NumInqLast6Mexcl7days NetFractionRevolvingBurden NetFractionInstallBurden NumRevolvingTradesWBalance NumInstallTradesWBalance
-    NumBank2NatlTradesWHighUtilization PercentTradesWBalance""".split()
+HELOC_FEATURES = """
+ExternalRiskEstimate MSinceOldestTradeOpen MSinceMostRecentTradeOpen AverageMInFile
+NumSatisfactoryTrades NumTrades60Ever2DerogPubRec NumTrades90Ever2DerogPubRec
+PercentTradesNeverDelq MSinceMostRecentDelq MaxDelq2PublicRecLast12M MaxDelqEver NumTotalTrades
+NumTradesOpeninLast12M PercentInstallTrades MSinceMostRecentInqexcl7days NumInqLast6M
+NumInqLast6Mexcl7days NetFractionRevolvingBurden NetFractionInstallBurden
+NumRevolvingTradesWBalance NumInstallTradesWBalance NumBank2NatlTradesWHighUtilization
+PercentTradesWBalance
+""".split()
 
-def who_raw(path: Path | None = None) -> Table:
-    "WHO life expectancy from the raw file (the asset \"who_raw\" by default), what is missing filled from the 5 nearest rows (LFA A.4). Raises a ValueError that names missing columns, a FileNotFoundError where the asset is not at hand."
-    frame = read_columns(path or fetch("who_raw"), ["Country", "Status", "Life expectancy "]).drop(columns=["Country", "Status"])
-    frame = frame[[c for c in frame if c != "Life expectancy "] + ["Life expectancy "]]      # the authors' order: it decides between neighbours at equal distance
-    filled = pd.DataFrame(KNNImputer(n_neighbors=5).fit_transform(frame), columns=frame.columns)
-    return make_table("who_raw", "regression", filled, "Life expectancy ", seed=123)
+def who_raw(
+    path: Path | None = None,    # the asset "who_raw" by default
+) -> Table:
+    """WHO life expectancy from the raw file; missing values are filled from the 5 nearest rows.
 
-def heloc_raw(path: Path | None = None) -> Table:
-    "FICO HELOC from the raw file (the asset \"heloc_raw\" by default) without the rows that are all -9, 23 features; label 1 is \"Good\". Raises as `who_raw`."
-    frame = read_columns(path or fetch("heloc_raw"), ["RiskPerformance", *HELOC_FEATURES])
-    kept = frame[(frame[HELOC_FEATURES] != -9).any(axis=1)]
-    return make_table("heloc_raw", "classification", kept[HELOC_FEATURES].assign(RiskPerformance=(kept.RiskPerformance == "Good").astype(float)), "RiskPerformance", seed=42)
+    Raises: ValueError that names missing columns, FileNotFoundError where the asset is not at hand.
+
+    Source: LFA A.4.
+    """
+    target = "Life expectancy "
+    frame = read_columns(path or fetch("who_raw"), ["Country", "Status", target])
+    frame = frame.drop(columns=["Country", "Status"])
+    # the authors' order of columns: it decides between neighbours at equal distance
+    features = [column for column in frame if column != target]
+    frame = frame[[*features, target]]
+    imputed = KNNImputer(n_neighbors=5).fit_transform(frame)
+    filled = pd.DataFrame(imputed, columns=frame.columns)
+    return make_table("who_raw", "regression", filled, target, seed=123)
+
+def heloc_raw(
+    path: Path | None = None,    # the asset "heloc_raw" by default
+) -> Table:
+    """FICO HELOC from the raw file, 23 features, without the rows that are all -9.
+
+    Label 1 is "Good".
+
+    Raises: ValueError that names missing columns, FileNotFoundError where the asset is not at hand.
+    """
+    target = "RiskPerformance"
+    frame = read_columns(path or fetch("heloc_raw"), [target, *HELOC_FEATURES])
+    has_values = (frame[HELOC_FEATURES] != -9).any(axis=1)
+    frame = frame[has_values]
+    is_good = (frame[target] == "Good").astype(float)
+    rows = frame[HELOC_FEATURES].assign(**{target: is_good})
+    return make_table("heloc_raw", "classification", rows, target, seed=42)
 
 # %% ../../nbs/zoo/tabular.ipynb #91b412ca
 def diabetes() -> Table:
-    "scikit-learn's diabetes: 442 patients, 10 features, disease progression after a year (regression)."
-    return make_table("diabetes", "regression", load_diabetes(as_frame=True, scaled=False).frame.astype(float), "target")
+    """scikit-learn's diabetes: 442 patients, 10 features, progression after a year (regression)."""
+    frame = load_diabetes(as_frame=True, scaled=False).frame.astype(float)
+    return make_table("diabetes", "regression", frame, "target")
 
 def breast_cancer() -> Table:
-    "scikit-learn's breast cancer: 569 tumours, 30 features, label 1 is benign (classification)."
-    return make_table("breast_cancer", "classification", load_breast_cancer(as_frame=True).frame.astype(float), "target")
+    """scikit-learn's breast cancer: 569 tumours, 30 features, label 1 is benign (classification)."""
+    frame = load_breast_cancer(as_frame=True).frame.astype(float)
+    return make_table("breast_cancer", "classification", frame, "target")
 
-TABLES: dict[str, Callable[[], Table]] = {"who": lambda: authors("who"), "heloc": lambda: authors("heloc"), "who_raw": who_raw, "heloc_raw": heloc_raw, "diabetes": diabetes, "breast_cancer": breast_cancer}
+TABLES: dict[str, Callable[[], Table]] = {
+    "who": partial(authors, "who"),
+    "heloc": partial(authors, "heloc"),
+    "who_raw": who_raw,
+    "heloc_raw": heloc_raw,
+    "diabetes": diabetes,
+    "breast_cancer": breast_cancer,
+}
 
-def load_table(name: str) -> Table:
-    "A table by its name in TABLES. Raises a ValueError that lists them, a FileNotFoundError where an asset is not there."
+def load_table(
+    name: str,    # one of TABLES
+) -> Table:
+    """Load a table by its name.
+
+    Raises: ValueError that lists the names, FileNotFoundError where an asset is not at hand.
+    """
     return TABLES[check_choice("name", name, TABLES)]()

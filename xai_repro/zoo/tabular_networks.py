@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..checks import check_choice, check_count
-from .data import fetch, own
+from .assets import fetch, own
 from ..ground import root, write_atomically
 from .tabular import Table
 

@@ -1,0 +1,104 @@
+"""The names that modules had before they were sorted into sub-packages, for existing users.
+
+`import xai_repro.lfa` and `from xai_repro.lfa import lime` go on working, with a
+DeprecationWarning that names the new place.
+"""
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+# old module -> where its names are now, the first that has a name wins
+MODULES = {
+    "attributions": ("_compat", "explain.methods", "explain.attribution", "explain.gradients",
+                     "inputs.instance", "inputs.image", "inputs.text"),
+    "autoencoder": ("zoo.autoencoder",),
+    "boolean": ("evaluate.boolean",),
+    "bridges": ("evaluate.bridges",),
+    "certificates": ("evaluate.certificates",),
+    "cli": ("workbook.cli",),
+    "data": ("zoo.assets", "zoo.photographs", "workbook.shards", "ground"),
+    "existing": ("explain.captum_methods",),
+    "faithfulness": ("evaluate.faithfulness",),
+    "features": ("inputs.segmentation",),
+    "heatmaps": ("explain.maps",),
+    "histology": ("zoo.histology",),
+    "inpainting": ("zoo.inpainter",),
+    "judges": ("evaluate.metrics",),
+    "ledger": ("workbook.ledger",),
+    "lfa": ("explain.lfa",),
+    "localisation": ("evaluate.localisation",),
+    "masked": ("value", "inputs.image", "inputs.text"),
+    "models": ("zoo.models",),
+    "moments": ("explain.limits",),
+    "neighborhoods": ("explain.distributions",),
+    "networks": ("zoo.tabular_networks",),
+    "patches": ("explain.transformers", "inputs.tokens", "vision_transformers"),
+    "removal": ("inputs.removal", "zoo.inpainter"),
+    "robustness": ("evaluate.robustness",),
+    "runner": ("workbook.runner",),
+    "scenes": ("zoo.scenes",),
+    "similarity": ("evaluate.similarity",),
+    "stability": ("evaluate.seed_stability",),
+    "store": ("cache", "ground"),
+    "subsets": ("explain.subsets",),
+    "surrogates": ("explain.surrogates",),
+    "sweep": ("workbook.sweep",),
+    "tabular": ("zoo.tabular",),
+    "text": ("zoo.text", "inputs.text"),
+    "tiny": ("zoo.architectures",),
+    "tiny_imagenet": ("zoo.tiny_imagenet",),
+    "training": ("zoo.training",),
+}
+
+# names that changed, by old module
+NAMES = {
+    "attributions": {"Attribution": "Method", "ATTRIBUTIONS": "METHODS"},
+    "certificates": {"size_law": "size_distribution"},
+    "data": {"places": "candidates", "photographs": "embedded_photographs"},
+    "lfa": {"METHODS": "TABLE_1", "Method": "Row", "Methods": "Rows"},
+    "masked": {"Scored": "MaskedValue"},
+    "neighborhoods": {"Neighborhood": "Distribution", "by_size": "BySize"},
+}
+
+
+class _Alias(ModuleType):
+    """A module that looks its names up where they are now."""
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"): raise AttributeError(name)
+        old = self.__name__.partition(".")[2]
+        new = NAMES.get(old, {}).get(name, name)
+        for target in MODULES[old]:
+            module = import_module(f"xai_repro.{target}")
+            if hasattr(module, new): return getattr(module, new)
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+
+
+class _AliasLoader(Loader):
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Alias(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        old = module.__name__.partition(".")[2]
+        places = ", ".join(f"xai_repro.{target}" for target in MODULES[old])
+        message = f"{module.__name__} is now {places}"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+
+
+class _AliasFinder(MetaPathFinder):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        package, _, name = fullname.partition(".")
+        if package != "xai_repro" or name not in MODULES: return None
+        return ModuleSpec(fullname, _AliasLoader())
+
+
+def install() -> None:
+    """Make the old names importable; once, however often it is called."""
+    if not any(isinstance(finder, _AliasFinder) for finder in sys.meta_path):
+        sys.meta_path.append(_AliasFinder())
