@@ -1,32 +1,52 @@
-"What a GPU says is what the processor says, but for rounding."
+"""Scores on a GPU are those of the processor, but for rounding."""
 import numpy as np
 import pytest
 import torch
 
 from xai_repro.explain import lfa
-from xai_repro.inputs import segmentation as features
+from xai_repro.inputs import segmentation
+from xai_repro.inputs.image import MaskedModel
 from xai_repro.zoo import models
 from xai_repro.zoo.photographs import embedded_photographs
-from xai_repro.inputs.image import MaskedModel
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-TOLERANCE = 1e-3    # of a probability; TF32 is off by default
+TOLERANCE = 1e-3  # of a probability; TF32 is off by default
 
 
-def values() -> dict:
+@pytest.fixture
+def values() -> list[MaskedModel]:
+    """The same value function on the processor and on a GPU."""
     image = embedded_photographs()["coffee"]
-    segments = features.quickshift(image)
-    return {device: MaskedModel(models.load("efficientnet_lite0", device).predict, image.to(device), segments) for device in ("cpu", "cuda")}
+    segments = segmentation.quickshift(image)
+
+    def on(device):
+        classifier = models.load("efficientnet_lite0", device)
+        return MaskedModel(classifier.predict, image.to(device), segments)
+
+    return [on("cpu"), on("cuda")]
 
 
-def test_the_same_masks_show_the_same_images():
-    found = values()
-    masks = torch.as_tensor(np.random.default_rng(0).random((70, found["cpu"].n_features)) < .5)
-    assert torch.allclose(found["cpu"].render(masks), found["cuda"].render(masks).cpu(), atol=1e-6)
-    assert np.abs(found["cpu"](masks) - found["cuda"](masks)).max() < TOLERANCE
+def test_the_same_masks_show_the_same_images(values):
+    cpu, gpu = values
+    rng = np.random.default_rng(0)
+    masks = torch.as_tensor(rng.random((70, cpu.n_features)) < .5)
+    assert torch.allclose(cpu.render(masks), gpu.render(masks).cpu(), atol=1e-6)
+    difference = np.abs(cpu(masks) - gpu(masks))
+    assert difference.max() < TOLERANCE
 
 
-@pytest.mark.parametrize("method, options", [(lfa.lime, {}), (lfa.glime, {}), (lfa.glime, dict(distribution="gauss"))], ids=["lime", "binomial", "gauss"])
-def test_explanations_agree(method, options):
-    a, b = (method(value, 505, 200, sigma=5., **options).weights for value in values().values())
-    assert np.corrcoef(a, b)[0, 1] > .999 and np.abs(a - b).max() < .02*np.abs(a).max()
+METHODS = {
+    "lime": (lfa.lime, {}),
+    "binomial": (lfa.glime, {}),
+    "gauss": (lfa.glime, dict(distribution="gauss")),
+}
+
+
+@pytest.mark.parametrize("method, options", METHODS.values(), ids=METHODS)
+def test_explanations_agree(values, method, options):
+    results = [method(value, 505, 200, sigma=5., **options) for value in values]
+    cpu, gpu = (result.weights for result in results)
+    correlation = np.corrcoef(cpu, gpu)[0, 1]
+    difference = np.abs(cpu - gpu)
+    assert correlation > .999
+    assert difference.max() < .02*np.abs(cpu).max()

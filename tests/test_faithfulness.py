@@ -1,198 +1,468 @@
-"Perturbation tests, curves and μFidelity against a loop, and what they cannot depend on."
+"""Perturbation tests, curves and μFidelity against a loop, and what they cannot depend on."""
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy import allclose, array_equal, isclose
+from pytest import approx
+from sklearn.metrics import mean_squared_error, r2_score
+from value_tables import numbers_of
 
-from xai_repro.evaluate import faithfulness as F
-from xai_repro.evaluate.faithfulness import perturbation_test
+from xai_repro.evaluate.faithfulness import (
+    deletion,
+    insertion,
+    local_fidelity,
+    mu_fidelity,
+    perturbation_test,
+    pixel_curve,
+    region_areas,
+)
+from xai_repro.explain.distributions import ball
 from xai_repro.inputs.image import MaskedModel
 from xai_repro.inputs.removal import Constant
 
 
-def f(rows): return (rows**2).sum(1) + rows[:, 0]*rows[:, 1]
+def square_model(points: torch.Tensor) -> torch.Tensor:
+    """A model with an interaction: points [n, p] -> [n]."""
+    squares = (points**2).sum(1)
+    interaction = points[:, 0]*points[:, 1]
+    return squares + interaction
 
 
-def points(seed, m=4, p=5): return torch.as_tensor(np.random.default_rng(seed).normal(size=(m, p)))
+def random_points(seed: int, m: int = 4, p: int = 5) -> torch.Tensor:
+    """Points [m, p] of normal numbers."""
+    generator = np.random.default_rng(seed)
+    return torch.as_tensor(generator.normal(size=(m, p)))
+
+
+def random_attributions(seed: int) -> np.ndarray:
+    """Attributions [4, 5] of normal numbers."""
+    return random_points(seed).numpy()
+
+
+def change_by_loop(
+    x: torch.Tensor,
+    attribution: np.ndarray,
+    order: str,
+    k: int,
+    baseline: float,
+) -> float:
+    """How far the prediction moves when k features of one point are set to the baseline."""
+    size = [abs(a) for a in attribution]
+    ranked = sorted(range(len(x)), key=size.__getitem__, reverse=order == "top")
+    perturbed = x.clone()
+    perturbed[ranked[:k]] = baseline
+    before = square_model(x[None])
+    after = square_model(perturbed[None])
+    return float((after - before).abs())
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10**6), order=st.sampled_from(["bottom", "top"]), baseline=st.floats(-1, 1))
+@given(
+    seed=st.integers(0, 10**6),
+    order=st.sampled_from(["bottom", "top"]),
+    baseline=st.floats(-1, 1),
+)
 def test_binary_is_the_loop(seed, order, baseline):
-    X, a = points(seed), np.random.default_rng(seed + 1).normal(size=(4, 5))
-    found = perturbation_test(f, X, a, order, baseline=baseline)
+    X = random_points(seed)
+    attributions = random_attributions(seed + 1)
+    result = perturbation_test(square_model, X, attributions, order, baseline=baseline)
     for i, x in enumerate(X):
-        ranked = sorted(range(5), key=lambda j: abs(a[i, j])*(1 if order == "bottom" else -1))
         for k in range(1, 6):
-            moved = x.clone(); moved[ranked[:k]] = baseline
-            assert found[i, k - 1] == pytest.approx(float((f(moved[None]) - f(x[None])).abs()), abs=1e-12)
+            by_loop = change_by_loop(x, attributions[i], order, k, baseline)
+            change = result[i, k - 1]
+            assert change == approx(by_loop, abs=1e-12)
 
 
 def test_gaussian_noise_on_a_linear_model_has_its_expectation():
     w = torch.tensor([1., -2., 3.], dtype=torch.float64)
-    found = perturbation_test(lambda rows: rows @ w, points(0, 3, 3), np.tile(w.numpy(), (3, 1)), "top", "gauss", n_draws=40_000, sigma=.2)
-    assert np.allclose(found, .2*np.sqrt(2/np.pi)*np.sqrt([9, 13, 14]), rtol=.02)
+    X = random_points(0, 3, 3)
+    attributions = np.tile(w.numpy(), (3, 1))
+    options = dict(n_draws=40_000, sigma=.2)
+    def linear(x): return x @ w
+    result = perturbation_test(linear, X, attributions, "top", "gauss", **options)
+    deviations = .2*np.sqrt([9, 13, 14])
+    means = deviations*np.sqrt(2/np.pi)
+    assert allclose(result, means, rtol=.02)
 
 
-def test_all_features_leave_no_choice():
-    X = points(1)
-    for noise in ("binary", "gauss"):
-        one, other = (perturbation_test(f, X, np.random.default_rng(s).normal(size=X.shape), o, noise, seed=3) for s, o in ((0, "bottom"), (1, "top")))
-        assert np.allclose(one[:, -1], other[:, -1], atol=1e-12)
+noises = pytest.mark.parametrize("noise", ["binary", "gauss"])
 
 
-def test_only_the_order_of_absolute_values_counts():
-    X, a = points(2), np.random.default_rng(0).normal(size=(4, 5))
-    for noise in ("binary", "gauss"):
-        assert np.array_equal(perturbation_test(f, X, a, "top", noise), perturbation_test(f, X, -a**3, "top", noise))
+@noises
+def test_all_features_leave_no_choice(noise):
+    X = random_points(1)
+    a = perturbation_test(square_model, X, random_attributions(0), "bottom", noise, seed=3)
+    b = perturbation_test(square_model, X, random_attributions(1), "top", noise, seed=3)
+    all_of_a = a[:, -1]
+    all_of_b = b[:, -1]
+    assert allclose(all_of_a, all_of_b, atol=1e-12)
 
 
-def test_some_k_are_a_part_of_all_and_the_seed_is_kept():
-    X, a = points(3), points(4).numpy()
-    whole = perturbation_test(f, X, a, noise="gauss", seed=1)
-    assert np.array_equal(perturbation_test(f, X, a, noise="gauss", seed=1, ks=[2, 5]), whole[:, [1, 4]])
-    assert not np.array_equal(perturbation_test(f, X, a, noise="gauss", seed=2), whole)
+@noises
+def test_only_the_order_of_absolute_values_counts(noise):
+    X = random_points(2)
+    attributions = random_attributions(0)
+    a = perturbation_test(square_model, X, attributions, "top", noise)
+    b = perturbation_test(square_model, X, -attributions**3, "top", noise)
+    assert array_equal(a, b)
+
+
+def test_some_k_are_a_part_of_all():
+    X = random_points(3)
+    attributions = random_attributions(4)
+    every = perturbation_test(square_model, X, attributions, noise="gauss", seed=1)
+    some = perturbation_test(square_model, X, attributions, noise="gauss", seed=1, ks=[2, 5])
+    assert array_equal(some, every[:, [1, 4]])
+
+
+def test_another_seed_is_other_noise():
+    X = random_points(3)
+    attributions = random_attributions(4)
+    a = perturbation_test(square_model, X, attributions, noise="gauss", seed=1)
+    b = perturbation_test(square_model, X, attributions, noise="gauss", seed=2)
+    assert not array_equal(a, b)
+
+
+FITTING = dict(f=square_model, X=random_points(0), attributions=np.ones((4, 5)))
 
 
 @pytest.mark.parametrize("options, words", [
-    (dict(ks=[6]), ["k is 6", "from 1 to 5"]), (dict(order="middle"), ["order", "bottom, top"]), (dict(noise="salt"), ["noise", "binary, gauss"]),
-    (dict(noise="gauss", sigma=-1), ["sigma"]), (dict(n_draws=0), ["n_draws"]), (dict(attributions=np.ones((4, 4))), ["attributions has shape (4, 4)", "(4, 5)"]),
-    (dict(attributions=np.full((4, 5), np.nan)), ["attributions", "NaN"]), (dict(X=points(0)[0]), ["X has shape"])])
+    (dict(ks=[6]), ["k is 6", "from 1 to 5"]),
+    (dict(order="middle"), ["order", "bottom, top"]),
+    (dict(noise="salt"), ["noise", "binary, gauss"]),
+    (dict(noise="gauss", sigma=-1), ["sigma"]),
+    (dict(n_draws=0), ["n_draws"]),
+    (dict(attributions=np.ones((4, 4))), ["attributions has shape (4, 4)", "(4, 5)"]),
+    (dict(attributions=np.full((4, 5), np.nan)), ["attributions", "NaN"]),
+    (dict(X=random_points(0)[0]), ["X has shape"]),
+])
 def test_bad_input(options, words):
-    arguments = dict(f=f, X=points(0), attributions=np.ones((4, 5))) | options
-    with pytest.raises(ValueError) as caught: perturbation_test(**arguments)
-    for word in words: assert word in str(caught.value)
+    arguments = FITTING | options
+    with pytest.raises(ValueError) as caught:
+        perturbation_test(**arguments)
+    message = str(caught.value)
+    for word in words:
+        assert word in message
 
 
 # insertion, deletion, highest confidence
 
-def two_classes(d, seed):
-    "A value function of random probabilities of two classes, by a table."
-    table = np.random.default_rng(seed).random(2**d)
-    def f(masks): p = table[masks @ (1 << np.arange(d))]; return np.stack([p, 1 - p], 1)
-    f.n_features = d
-    return f
+class TwoClasses:
+    """A value function of random probabilities of two classes, by a table."""
+
+    def __init__(self, d: int, seed: int):
+        self.n_features = d
+        generator = np.random.default_rng(seed)
+        self.table = generator.random(2**d)
+
+    def __call__(self, masks: np.ndarray) -> np.ndarray:
+        p = self.table[numbers_of(masks)]
+        return np.stack([p, 1 - p], 1)
 
 
-def by_loop(f, order, target, areas, gone):
-    "The curve, a step at a time, and its area as a sum of trapezoids."
-    there = np.full(len(order), gone)
-    x, y = [0.], [f(there[None])[0, target]]
-    for i in order:
-        there = there.copy(); there[i] = not gone
-        x.append(x[-1] + areas[i]); y.append(f(there[None])[0, target])
-    return x, y, sum((x[k + 1] - x[k])*(y[k + 1] + y[k])/2 for k in range(len(order)))
+def class_score(value, mask: np.ndarray, target: int) -> float:
+    """The score of one class, given one mask."""
+    scores = value(mask[None])
+    return scores[0, target]
+
+
+def curve_by_loop(value, order, target, areas, gone) -> tuple[list[float], list[float]]:
+    """The curve's x and y, a step at a time."""
+    mask = np.full(len(order), gone)
+    area = 0.
+    x = [area]
+    y = [class_score(value, mask, target)]
+    for feature in order:
+        mask[feature] = not gone
+        area += areas[feature]
+        x.append(area)
+        y.append(class_score(value, mask, target))
+    return x, y
+
+
+def trapezoids(x: list[float], y: list[float]) -> float:
+    """The area under a curve."""
+    area = 0.
+    for k in range(len(x) - 1):
+        width = x[k + 1] - x[k]
+        height = (y[k + 1] + y[k])/2
+        area += width*height
+    return area
+
+
+def equal_areas(d: int) -> np.ndarray:
+    """Equal shares [d] of a picture."""
+    return np.full(d, 1/d)
+
+
+def random_areas(d: int, seed: int) -> np.ndarray:
+    """Shares [d] of a picture, none of them near 0."""
+    uniform = np.random.default_rng(seed).random(d)
+    sizes = uniform + .01
+    return sizes/sizes.sum()
+
+
+curves = given(
+    d=st.integers(1, 8),
+    seed=st.integers(0, 10**6),
+    target=st.integers(0, 1),
+    equal=st.booleans(),
+)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+@settings(max_examples=40, deadline=None)
+@curves
+def test_curves_are_what_a_loop_makes(gone, d, seed, target, equal):
+    value = TwoClasses(d, seed)
+    order = np.random.default_rng(seed).permutation(d)
+    areas = equal_areas(d) if equal else random_areas(d, seed)
+    function = deletion if gone else insertion
+    curve = function(value, order, target, None if equal else areas)
+    x, y = curve_by_loop(value, order, target, areas, gone)
+    assert len(curve.x) == d + 1
+    assert allclose(curve.x, x)
+    assert allclose(curve.y, y)
+    assert isclose(curve.auc, trapezoids(x, y))
 
 
 @settings(max_examples=40, deadline=None)
-@given(d=st.integers(1, 8), seed=st.integers(0, 10**6), target=st.integers(0, 1), gone=st.booleans(), equal=st.booleans())
-def test_curves_are_what_a_loop_makes(d, seed, target, gone, equal):
-    rng, f = np.random.default_rng(seed), two_classes(d, seed)
-    order, areas = rng.permutation(d), np.full(d, 1/d) if equal else (a := rng.random(d) + .01)/a.sum()
-    curve = (F.deletion if gone else F.insertion)(f, order, target, None if equal else areas)
-    x, y, area = by_loop(f, order, target, areas, gone)
-    assert np.allclose(curve.x, x) and np.allclose(curve.y, y) and np.isclose(curve.auc, area) and len(curve.x) == d + 1
-    for within in (areas[order[0]] + 1e-6, 1.):
-        assert np.isclose(F.highest_confidence(f, order, target, areas, min(within, 1.)), max(v for u, v in zip(F.insertion(f, order, target, areas).x[1:], F.insertion(f, order, target, areas).y[1:]) if u <= within + 1e-9))
+@curves
+def test_the_highest_score_is_the_largest_within_the_area(d, seed, target, equal):
+    value = TwoClasses(d, seed)
+    order = np.random.default_rng(seed).permutation(d)
+    areas = equal_areas(d) if equal else random_areas(d, seed)
+    curve = insertion(value, order, target, areas)
+    of_the_first = areas[order[0]] + 1e-6
+    for within in (min(of_the_first, 1.), 1.):
+        n_steps = sum(curve.x <= within + 1e-9)
+        scores = curve.y[1:n_steps]
+        assert isclose(curve.highest(within), max(scores))
 
 
 def test_deletion_is_insertion_of_the_reverse_read_backwards():
-    f, order = two_classes(6, 0), np.random.default_rng(1).permutation(6)
-    assert np.allclose(F.deletion(f, order, 0).y, F.insertion(f, order[::-1], 0).y[::-1])
+    value = TwoClasses(6, 0)
+    order = np.random.default_rng(1).permutation(6)
+    forwards = deletion(value, order, 0).y
+    backwards = insertion(value, order[::-1], 0).y
+    assert allclose(forwards, backwards[::-1])
+
+
+SEGMENTS = np.array([[0, 0, 1, 1], [0, 0, 2, 2]])
 
 
 def test_areas_of_regions():
-    segments = np.array([[0, 0, 1, 1], [0, 0, 2, 2]])
-    assert np.allclose(F.region_areas(segments), [.5, .25, .25])
-    image = np.ones((3, 2, 4)); image[:, 0, 2:] = 0; image[0, 1, 3] = 0
-    assert np.allclose(F.region_areas(segments, image), [4/6, 0, 2/6]), "black pixels do not count; one that lacks only red does"
+    areas = region_areas(SEGMENTS)
+    assert allclose(areas, [.5, .25, .25])
+
+
+def test_black_pixels_do_not_count():
+    image = np.ones((3, 2, 4))
+    image[:, 0, 2:] = 0
+    image[0, 1, 3] = 0  # lacks only red
+    areas = region_areas(SEGMENTS, image)
+    assert allclose(areas, [4/6, 0, 2/6])
 
 
 # mu-fidelity
 
-def by_ranks(a, b):
-    "Spearman's correlation by hand: Pearson's of ranks, ties averaged."
-    rank = lambda v: np.array([np.mean([i for i, w in enumerate(sorted(v)) if w == x]) for x in v])
-    a, b = rank(a) - rank(a).mean(), rank(b) - rank(b).mean()
-    return (a @ b)/np.sqrt((a @ a)*(b @ b))
+def mean_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks, ties averaged, by a loop."""
+    in_order = sorted(values)
+    ranks = []
+    for value in values:
+        first = in_order.index(value)
+        last = first + in_order.count(value) - 1
+        ranks.append((first + last)/2)
+    return np.array(ranks)
+
+
+def spearman_by_hand(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's correlation of ranks."""
+    ranks_a = mean_ranks(a)
+    ranks_b = mean_ranks(b)
+    a = ranks_a - ranks_a.mean()
+    b = ranks_b - ranks_b.mean()
+    square = (a @ a)*(b @ b)
+    return (a @ b)/np.sqrt(square)
+
+
+def absent_sets(sizes: str) -> np.ndarray:
+    """The 40 sets of 6 features that mu_fidelity draws with seed 3 and a share of 0.3."""
+    uniform = np.random.default_rng(3).random((40, 6))
+    if sizes == "bernoulli": return uniform < .3
+    absent = np.zeros((40, 6), bool)
+    for i, numbers in enumerate(uniform):
+        two_smallest = numbers.argsort()[:2]
+        absent[i, two_smallest] = True
+    return absent
 
 
 @pytest.mark.parametrize("sizes", ["bernoulli", "fixed"])
 def test_mu_fidelity_is_a_second_implementation_s(sizes):
-    f, scores = two_classes(6, 5), np.random.default_rng(2).normal(size=6)
-    rng = np.random.default_rng(3)
-    u = rng.random((40, 6))
-    sets = [[i for i in range(6) if row[i] < .3] for row in u] if sizes == "bernoulli" else [sorted(row.argsort()[:2]) for row in u]
-    said = [sum(scores[i] for i in chosen) for chosen in sets]
-    full = f(np.ones((1, 6), bool))[0, 1]
-    fall = [full - f(np.array([[i not in chosen for i in range(6)]]))[0, 1] for chosen in sets]
-    assert np.isclose(F.mu_fidelity(f, scores, 1, n_samples=40, subset=.3, seed=3, sizes=sizes), by_ranks(said, fall))
-    assert np.isclose(F.mu_fidelity(f, scores, 1, n_samples=40, subset=.3, seed=3, sizes=sizes, correlation="pearson"), np.corrcoef(said, fall)[0, 1])
+    value = TwoClasses(6, 5)
+    scores = np.random.default_rng(2).normal(size=6)
+    full = class_score(value, np.ones(6, bool), 1)
+    sums = []
+    falls = []
+    for absent in absent_sets(sizes):
+        sums.append(sum(scores[absent]))
+        rest = class_score(value, ~absent, 1)
+        falls.append(full - rest)
+    options = dict(n_samples=40, subset=.3, seed=3, sizes=sizes)
+    by_ranks = mu_fidelity(value, scores, 1, **options)
+    assert isclose(by_ranks, spearman_by_hand(sums, falls))
+    by_numbers = mu_fidelity(value, scores, 1, **options, correlation="pearson")
+    correlations = np.corrcoef(sums, falls)
+    assert isclose(by_numbers, correlations[0, 1])
+
+
+class Additive:
+    """A value function of one class: the sum of the present features' weights."""
+
+    def __init__(self, weights: np.ndarray):
+        self.n_features = len(weights)
+        self.weights = weights
+
+    def __call__(self, masks: np.ndarray) -> np.ndarray:
+        scores = masks @ self.weights
+        return scores[:, None]
 
 
 def test_mu_fidelity_of_the_true_weights_is_one():
     weights = np.array([.1, .3, .05, .2])
-    def f(masks): return (masks @ weights)[:, None]
-    f.n_features = 4
-    assert np.isclose(F.mu_fidelity(f, weights, 0, correlation="pearson"), 1) and np.isclose(F.mu_fidelity(f, -weights, 0), -1)
+    value = Additive(weights)
+    of_weights = mu_fidelity(value, weights, 0, correlation="pearson")
+    assert isclose(of_weights, 1)
+    of_opposite = mu_fidelity(value, -weights, 0)
+    assert isclose(of_opposite, -1)
 
 
 # pixels
 
-def test_a_pixel_curve_is_what_a_loop_makes():
-    rng = np.random.default_rng(0)
-    image, scores = torch.rand(3, 5, 6, generator=torch.Generator().manual_seed(0)), rng.random((5, 6))
-    predict = lambda images: torch.stack([images.mean((1, 2, 3)), images[:, 0].amax((1, 2))], 1)
-    order = (-scores.ravel()).argsort()
-    for gone in (False, True):
-        curve = F.pixel_curve(predict, image, scores, 1, steps=7, gone=gone, batch_size=3)
-        for x, y in zip(curve.x, curve.y):
-            there = np.full(30, gone); there[order[:round(x*30)]] = not gone
-            assert np.isclose(y, float((image*torch.tensor(there.reshape(5, 6)))[0].max()))
-        assert len(curve.x) == 8 and curve.x[-1] == 1
-    value = MaskedModel(predict, image, torch.arange(30).view(5, 6), Constant((0., 0., 0.)))
-    assert np.isclose(F.pixel_curve(predict, image, scores, 1, steps=30).auc, F.insertion(value, order, 1).auc), "a pixel a step is a region of one pixel"
+def mean_and_red(images: torch.Tensor) -> torch.Tensor:
+    """Scores [B, 2] of images: their mean and their largest red value."""
+    mean = images.mean((1, 2, 3))
+    red = images[:, 0].amax((1, 2))
+    return torch.stack([mean, red], 1)
 
 
-TWO = two_classes(3, 0)
+@pytest.fixture
+def image() -> torch.Tensor:
+    """A random image [3, 5, 6]."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(3, 5, 6, generator=generator)
+
+
+@pytest.fixture
+def pixel_scores() -> np.ndarray:
+    """Scores [5, 6] of the pixels, no two alike."""
+    return np.random.default_rng(0).random((5, 6))
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_pixel_curve_is_what_a_loop_makes(image, pixel_scores, gone):
+    order = (-pixel_scores.ravel()).argsort()
+    options = dict(steps=7, gone=gone, batch_size=3)
+    curve = pixel_curve(mean_and_red, image, pixel_scores, 1, **options)
+    assert len(curve.x) == 8
+    assert curve.x[-1] == 1
+    for x, y in zip(curve.x, curve.y, strict=True):
+        n_taken = round(x*30)
+        mask = np.full(30, gone)
+        mask[order[:n_taken]] = not gone
+        masked = image*torch.tensor(mask.reshape(5, 6))
+        red = masked[0]
+        assert isclose(y, float(red.max()))
+
+
+def test_a_pixel_a_step_is_a_region_of_one_pixel(image, pixel_scores):
+    order = (-pixel_scores.ravel()).argsort()
+    pixels = torch.arange(30).view(5, 6)
+    black = Constant((0., 0., 0.))
+    value = MaskedModel(mean_and_red, image, pixels, black)
+    by_pixels = pixel_curve(mean_and_red, image, pixel_scores, 1, steps=30)
+    by_regions = insertion(value, order, 1)
+    assert isclose(by_pixels.auc, by_regions.auc)
+
+
+TWO = TwoClasses(3, 0)
+ORDER = [0, 1, 2]
 
 
 @pytest.mark.parametrize("call, words", [
-    (lambda: F.insertion(TWO, [0, 1], 0), "order is .*allowed: each of 0..2 once"),
-    (lambda: F.insertion(TWO, [0., 1., 2.], 0), "whole numbers"),
-    (lambda: F.deletion(TWO, [0, 1, 1], 0), "each of 0..2 once"),
-    (lambda: F.deletion(TWO, [0, 1, 2], 0, [.2, .2, .2]), "areas sums to 0.6"),
-    (lambda: F.deletion(TWO, [0, 1, 2], 0, [1.2, -.4, .2]), "smallest -0.4"),
-    (lambda: F.deletion(TWO, [0, 1, 2], 0, [.5, .5]), r"areas has shape \(2,\); allowed: \(3,\)"),
-    (lambda: F.deletion(TWO, [0, 1, 2], 2), "target is 2; allowed: a whole number from 0 to 1"),
-    (lambda: F.highest_confidence(TWO, [0, 1, 2], 0, within=.2), "within is 0.2; allowed: at least 0.333"),
-    (lambda: F.highest_confidence(TWO, [0, 1, 2], 0, within=1.2), "within is 1.2"),
-    (lambda: F.mu_fidelity(TWO, [1, 2], 0), r"scores has shape \(2,\)"),
-    (lambda: F.mu_fidelity(TWO, [1, 2, np.nan], 0), "scores holds 1 values that are NaN"),
-    (lambda: F.mu_fidelity(TWO, [1, 2, 3], 0, subset=1.), "subset is 1.0"),
-    (lambda: F.mu_fidelity(TWO, [0, 0, 0], 0), "the sum of scores is 0 for every one of 200 sets"),
-    (lambda: F.region_areas(np.zeros((2, 2), int), np.zeros((3, 2, 2))), "image is black everywhere")])
+    (lambda: insertion(TWO, [0, 1], 0), "order is .*allowed: each of 0..2 once"),
+    (lambda: insertion(TWO, [0., 1., 2.], 0), "whole numbers"),
+    (lambda: deletion(TWO, [0, 1, 1], 0), "each of 0..2 once"),
+    (lambda: deletion(TWO, ORDER, 0, [.2, .2, .2]), "areas sums to 0.6"),
+    (lambda: deletion(TWO, ORDER, 0, [1.2, -.4, .2]), "smallest -0.4"),
+    (lambda: deletion(TWO, ORDER, 0, [.5, .5]), r"areas has shape \(2,\); allowed: \(3,\)"),
+    (lambda: deletion(TWO, ORDER, 2), "target is 2; allowed: a whole number from 0 to 1"),
+    (lambda: insertion(TWO, ORDER, 0).highest(.2), "within is 0.2; allowed: at least 0.333"),
+    (lambda: insertion(TWO, ORDER, 0).highest(1.2), "within is 1.2"),
+    (lambda: mu_fidelity(TWO, [1, 2], 0), r"scores has shape \(2,\)"),
+    (lambda: mu_fidelity(TWO, [1, 2, np.nan], 0), "scores holds 1 values that are NaN"),
+    (lambda: mu_fidelity(TWO, [1, 2, 3], 0, subset=1.), "subset is 1.0"),
+    (lambda: mu_fidelity(TWO, [0, 0, 0], 0), "the sum of scores is 0 for every one of 200 sets"),
+    (lambda: region_areas(np.zeros((2, 2), int), np.zeros((3, 2, 2))),
+     "image is black everywhere"),
+])
 def test_bad_curves(call, words):
-    with pytest.raises(ValueError, match=words): call()
+    with pytest.raises(ValueError, match=words):
+        call()
 
 
 # local fidelity
 
+def wave(points: np.ndarray) -> np.ndarray:
+    """A model that is not linear: points [n, d] -> [n]."""
+    sines = np.sin(points).sum(1)
+    interaction = points[:, 0]*points[:, 1]
+    return sines + interaction
+
+
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 10**6), norm=st.sampled_from([1, 2, "inf"]), radius=st.floats(.1, 5))
-def test_local_fidelity_is_sklearns_r2_on_the_points_of_the_ball(seed, norm, radius):
-    from sklearn.metrics import mean_squared_error, r2_score
-    from xai_repro.explain.distributions import ball
-    center, w = np.random.default_rng(seed).normal(size=(2, 4))
-    model, surrogate = (lambda X: np.sin(X).sum(1) + X[:, 0]*X[:, 1]), (lambda X: X @ w + .3)
-    X = center + ball(50, 4, norm, radius, seed)
-    assert F.local_fidelity(model, surrogate, center, norm, radius, 50, seed) == pytest.approx(r2_score(model(X), surrogate(X)), abs=1e-9)
-    assert F.local_fidelity(model, surrogate, center, norm, radius, 50, seed, "inverse_mse") == pytest.approx(1/(1 + mean_squared_error(model(X), surrogate(X))), abs=1e-12)
+@given(
+    seed=st.integers(0, 10**6),
+    norm=st.sampled_from([1, 2, "inf"]),
+    radius=st.floats(.1, 5),
+)
+def test_local_fidelity_is_sklearns_on_the_points_of_the_ball(seed, norm, radius):
+    generator = np.random.default_rng(seed)
+    center, w = generator.normal(size=(2, 4))
+    def surrogate(points): return points @ w + .3
+    points = center + ball(50, 4, norm, radius, seed)
+    y = wave(points)
+    explained = surrogate(points)
+    r2 = local_fidelity(wave, surrogate, center, norm, radius, 50, seed)
+    assert r2 == approx(r2_score(y, explained), abs=1e-9)
+    inverse = local_fidelity(wave, surrogate, center, norm, radius, 50, seed, "inverse_mse")
+    error = mean_squared_error(y, explained)
+    assert inverse == approx(1/(1 + error), abs=1e-12)
+
+
+def sum_of_features(points: np.ndarray) -> np.ndarray:
+    """A linear model: points [n, d] -> [n]."""
+    return points.sum(1)
+
+
+LINEAR = dict(f=sum_of_features, g=sum_of_features, center=[0., 0., 0.])
 
 
 @pytest.mark.parametrize("wrong, message", [
-    (dict(measure="mse"), "measure is 'mse'; allowed: r2, inverse_mse"), (dict(norm="l2"), "norm is 'l2'; allowed: 1, 2, inf"), (dict(radius=0.), "radius is 0.0"), (dict(n=1), "n is 1"),
-    (dict(f=lambda X: np.ones(len(X))), "f is 1 everywhere"), (dict(f=lambda X: X), r"f returned shape \(1000, 3\)"), (dict(g=lambda X: X[:, 0]/0), "g returned 1000 scores that are NaN or infinite"), (dict(center=[0., np.inf, 0.]), "center holds 1 values")])
+    (dict(measure="mse"), "measure is 'mse'; allowed: r2, inverse_mse"),
+    (dict(norm="l2"), "norm is 'l2'; allowed: 1, 2, inf"),
+    (dict(radius=0.), "radius is 0.0"),
+    (dict(n=1), "n is 1"),
+    (dict(f=lambda X: np.ones(len(X))), "f is 1 everywhere"),
+    (dict(f=lambda X: X), r"f returned shape \(1000, 3\)"),
+    (dict(g=lambda X: X[:, 0]/0), "g returned 1000 scores that are NaN or infinite"),
+    (dict(center=[0., np.inf, 0.]), "center holds 1 values"),
+])
 @pytest.mark.filterwarnings("ignore:divide by zero")
-def test_local_fidelity_says_what_is_wrong(wrong, message):
-    with pytest.raises(ValueError, match=message): F.local_fidelity(**(dict(f=lambda X: X.sum(1), g=lambda X: X.sum(1), center=[0., 0., 0.]) | wrong))
+def test_errors_of_local_fidelity_name_the_argument(wrong, message):
+    arguments = LINEAR | wrong
+    with pytest.raises(ValueError, match=message):
+        local_fidelity(**arguments)

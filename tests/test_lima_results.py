@@ -1,82 +1,168 @@
-"The committed numbers of LiMA: what they must be, and a part of them made again."
+"""The committed numbers of LiMA, and a part of them computed again."""
 import numpy as np
 import pytest
 import torch
 
-from xai_repro.inputs import segmentation as features
-from xai_repro.zoo import instances as inputs, models
-from xai_repro.explain.methods import ATTRIBUTIONS, FAITHFULNESS
 from xai_repro.evaluate.faithfulness import deletion, insertion, region_areas
+from xai_repro.explain.methods import FAITHFULNESS, METHODS
 from xai_repro.workbook.results import Results
+from xai_repro.zoo import histology, models
+from xai_repro.zoo.instances import correct_and_incorrect
+from xai_repro.zoo.photographs import embedded_photographs
 
-BASELINES = {ATTRIBUTIONS[name].label for name in FAITHFULNESS}
+BASELINES = {METHODS[name].label for name in FAITHFULNESS}
+EXPERIMENTS = ["lima_faithfulness", "lima_errors"]
 
 
-@pytest.mark.parametrize("experiment, n", [("lima_faithfulness", 60), ("lima_errors", 60)])
-def test_the_standard_run_is_what_it_should_be(experiment, n):
-    results = Results(experiment, "standard")
-    each = results.load("each")
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_method_is_measured_on_sixty_photographs(experiment):
+    each = Results(experiment, "standard").table("each")
     count = each.groupby("method").image.nunique()
-    assert set(count.index) == BASELINES | {"LiMA"} and (count >= n).all()
-    assert each.Insertion.between(0, 1).all() and each.Deletion.between(0, 1).all()
-    assert results.provenance["masks"]["rise"] == 500 and results.provenance["masks"]["kernel_shap"] == 1000 and results.provenance["steps"] == 80
+    assert set(count.index) == BASELINES | {"LiMA"}
+    assert (count >= 60).all()
+    assert each.Insertion.between(0, 1).all()
+    assert each.Deletion.between(0, 1).all()
 
 
-def test_evaluations_follow_the_number_of_regions():
-    each = Results("lima_faithfulness", "standard").load("each").query("method == 'LiMA'")
-    assert (each[each.d == 49].evaluations <= 804).all() and (each[each.d == 49].evaluations >= 804 - 21).all(), "804, less one where the best is among the pending"
-    assert (each.passes < 2*each.evaluations + 2*each.d).all() and each.d.median() == 49 and each.d.between(.85*49, 1.15*49).all()
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_settings_are_those_of_standard(experiment):
+    facts = Results(experiment, "standard").provenance
+    assert facts["masks"]["rise"] == 500
+    assert facts["masks"]["kernel_shap"] == 1000
+    assert facts["steps"] == 80
 
 
-@pytest.mark.parametrize("experiment, index", [("lima_faithfulness", 0), ("lima_errors", 1)])
-def test_one_photograph_again(experiment, index, assets):
-    "The committed order judged by another precision: the curve is the same up to its rounding."
+@pytest.fixture(scope="module")
+def lima():
+    each = Results("lima_faithfulness", "standard").table("each")
+    return each[each.method == "LiMA"]
+
+
+def test_evaluations_follow_the_number_of_regions(lima):
+    """804 evaluations of 49 regions, less one where the best is among the pending."""
+    evaluations = lima[lima.d == 49].evaluations
+    assert evaluations.between(804 - 21, 804).all()
+    bound = 2 * lima.evaluations + 2 * lima.d
+    assert (lima.passes < bound).all()
+
+
+def test_photographs_have_about_49_regions(lima):
+    assert lima.d.median() == 49
+    fewest = .85 * 49
+    assert lima.d.between(fewest, 1.15 * 49).all()
+
+
+def draw_instance(facts, index, correct):
+    """The photograph number `index` among those that are classified correctly, or incorrectly."""
+    classifier = models.load("efficientnet_lite0", "cpu")
+    n = index + 1
+    n_correct = n if correct else 0
+    drawn = correct_and_incorrect(
+        classifier, facts["source"], n_correct, n - n_correct, facts["draw_seed"]
+    )
+    correct_ones, incorrect_ones = drawn
+    return correct_ones[index] if correct else incorrect_ones[index]
+
+
+@pytest.mark.parametrize("experiment, index, correct", [
+    ("lima_faithfulness", 0, True),
+    ("lima_errors", 1, False),
+])
+def test_one_photograph_again(experiment, index, correct, assets):
+    """The curves of the committed order in another precision: the same up to its rounding."""
     results = Results(experiment, "standard")
-    facts, wrong = results.provenance, experiment == "lima_errors"
-    drawn = inputs.right_and_wrong(models.load("efficientnet_lite0", "cpu"), facts["source"], 0 if wrong else index + 1, index + 1 if wrong else 0, facts["draw_seed"], lambda image: features.slico(image, 49))
-    x, stored = drawn[wrong][index], results.load("orders").iloc[index]
-    assert (x.name, x.target) == (stored.image, stored.target)
-    order, areas = np.array(stored.order.split(), int), region_areas(x.value.segments)
-    row = results.load("each").query("method == 'LiMA' and image == @x.name").iloc[0]
-    assert insertion(x.value, order, x.target, areas).auc == pytest.approx(row.Insertion, abs=.03) and deletion(x.value, order, x.target, areas).auc == pytest.approx(row.Deletion, abs=.03)
+    instance = draw_instance(results.provenance, index, correct)
+    stored = results.table("orders").iloc[index]
+    assert instance.name == stored.image
+    assert instance.target == stored.target
+    order = np.array(stored.order.split(), int)
+    areas = region_areas(instance.segments)
+    each = results.table("each").set_index(["method", "image"])
+    committed = each.loc["LiMA", instance.name]
+    inserted = insertion(instance.value, order, instance.target, areas)
+    deleted = deletion(instance.value, order, instance.target, areas)
+    assert inserted.auc == pytest.approx(committed.Insertion, abs=.03)
+    assert deleted.auc == pytest.approx(committed.Deletion, abs=.03)
 
 
-def test_ablations_are_on_twenty_photographs_of_each_kind_and_count_as_they_should():
-    results = Results("lima_ablations", "standard")
-    each = results.load("each")
-    searches = each[each.part == "searches"]
-    assert (searches.groupby(["kind", "row"]).image.nunique() == 20).all() and (each[each.part == "regions"].groupby(["kind", "row"]).image.nunique() == 20).all()
-    at_49 = searches[searches.d == 49].groupby("row").evaluations
-    assert (at_49.max()["n_p=0 (naive greedy)"], at_49.min()["n_p=0 (naive greedy)"]) == (1225, 1225)
-    assert at_49.max()["n_p=8"] <= 804 and at_49.max()["lazy, 7"] <= 1225/4
-    assert each.Insertion.between(0, 1).all() and (searches.passes <= 2*searches.evaluations + 2*searches.d).all()
+@pytest.fixture(scope="module")
+def ablations():
+    return Results("lima_ablations", "standard").table("each")
+
+
+@pytest.mark.parametrize("part", ["searches", "regions"])
+def test_ablations_are_on_twenty_photographs_of_each_kind(ablations, part):
+    of_part = ablations[ablations.part == part]
+    cells = of_part.groupby(["kind", "row"]).image.nunique()
+    assert (cells == 20).all()
+    assert ablations.Insertion.between(0, 1).all()
+
+
+def test_searches_take_as_many_evaluations_as_they_should(ablations):
+    searches = ablations[ablations.part == "searches"]
+    usual = searches[searches.d == 49]
+    evaluations = usual.groupby("row").evaluations
+    most = evaluations.max()
+    fewest = evaluations.min()
+    naive = "n_p=0 (naive greedy)"
+    assert fewest[naive] == most[naive] == 1225
+    assert most["n_p=8"] <= 804
+    assert most["lazy, 7"] <= 1225 / 4
+    bound = 2 * searches.evaluations + 2 * searches.d
+    assert (searches.passes <= bound).all()
 
 
 def test_interactions_are_of_models_of_several_sizes():
     results = Results("lima_interactions", "standard")
-    each, sizes = results.load("each"), results.provenance["parameters_in_millions"]
-    assert len(sizes) >= 3 and max(sizes.values()) > 2*min(sizes.values()) and set(each.model) == set(sizes)
-    assert (each.groupby(["model", "kind"]).image.nunique() >= 20).all() and (each.strong >= each.falls_strongly).all()
+    sizes = results.provenance["parameters_in_millions"]
+    each = results.table("each")
+    assert len(sizes) >= 3
+    smallest = min(sizes.values())
+    assert max(sizes.values()) > 2 * smallest
+    assert set(each.model) == set(sizes)
+    cells = each.groupby(["model", "kind"]).image.nunique()
+    assert (cells >= 20).all()
+    assert (each.strong >= each.falls_strongly).all()
 
 
-def test_no_group_of_copies_is_on_both_sides():
-    results = Results("lima_histology", "standard")
-    images, said, facts = results.load("images"), results.load("predictions"), results.provenance
-    assert (images.groupby("group").trained_on.nunique() == 1).all() and images.trained_on.sum() == facts["trained_on"]
-    assert set(said.file) == set(images[~images.trained_on].file) and (said.label != said.predicted).sum() == facts["errors"]
-    wrong = said[said.label != said.predicted].set_index("file").label
-    orders = results.load("orders").set_index("image").target
-    assert set(orders.index) <= set(wrong.index) and (orders == wrong[orders.index]).all(), "explained towards the truth"
+@pytest.fixture(scope="module")
+def lung():
+    return Results("lima_histology", "standard")
 
 
-def test_the_committed_classifier_of_tissue_errs_as_recorded(assets):
-    from xai_repro.zoo import histology
-    said = Results("lima_histology", "standard").load("predictions").iloc[:48]
-    found = histology.load_lung("cpu").predict(torch.stack([histology.lung_image(file) for file in said.file])).argmax(1).numpy()
-    assert (found == said.predicted).mean() >= 46/48, "bfloat16 there, float32 here: two may lie on the border"
+def test_no_group_of_copies_is_on_both_sides(lung):
+    images = lung.table("images")
+    sides = images.groupby("group").trained_on.nunique()
+    assert (sides == 1).all()
+    assert images.trained_on.sum() == lung.provenance["trained_on"]
+    predictions = lung.table("predictions")
+    held_out = images[~images.trained_on]
+    assert set(predictions.file) == set(held_out.file)
+
+
+def test_errors_are_explained_towards_the_truth(lung):
+    predictions = lung.table("predictions")
+    errors = predictions[predictions.label != predictions.predicted]
+    assert len(errors) == lung.provenance["errors"]
+    label = errors.set_index("file").label
+    targets = lung.table("orders").set_index("image").target
+    assert set(targets.index) <= set(label.index)
+    assert (targets == label[targets.index]).all()
+
+
+def test_the_committed_classifier_of_tissue_errs_as_recorded(lung, assets):
+    recorded = lung.table("predictions").iloc[:48]
+    images = [histology.lung_image(file) for file in recorded.file]
+    classifier = histology.load_lung("cpu")
+    probabilities = classifier.predict(torch.stack(images))
+    predicted = probabilities.argmax(1).numpy()
+    same = predicted == recorded.predicted
+    # bfloat16 there, float32 here: two may lie on the border
+    assert same.mean() >= 46 / 48
 
 
 def test_the_gallery_shows_what_may_be_shown():
     results = Results("lima_gallery", "standard")
-    from xai_repro.zoo.photographs import embedded_photographs
-    assert set(results.load("maps").photograph) <= set(embedded_photographs(8)) and results.provenance["source"] == "embedded"
+    shown = set(results.table("maps").photograph)
+    assert shown <= set(embedded_photographs(8))
+    assert results.provenance["source"] == "embedded"

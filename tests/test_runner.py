@@ -1,54 +1,89 @@
 "The runner: what is injected and refused, what counts as done, what a failure leaves behind."
 import json
 import os
-import re
 import sys
 
 import nbformat
+import papermill
 import pandas as pd
 import pytest
 from nbclient.exceptions import DeadKernelError
 
-from xai_repro import workbook
+from xai_repro.ground import sha256
 from xai_repro.workbook import runner
 from xai_repro.zoo import assets
-from xai_repro.ground import sha256
-DEFAULTS = 'profile = "smoke"\nresults = ""\ndevice = "auto"\nn = 2\nrate = 0.5\nname = "a#b=c"  # a note\nsizes = [\n    1,\n    2]\nfast = False\nlimit = None'
+
+DEFAULTS = '''
+profile = "smoke"
+results = ""
+device = "auto"
+n = 2
+rate = 0.5
+name = "a#b=c"  # a note
+sizes = [
+    1,
+    2]
+fast = False
+limit = None
+'''
 WRITE = """
 import json, os, sys
 from pathlib import Path
-folder = Path(os.environ["XAI_REPRO_ROOT"])/"data"/"results"/Path(experiment)/(results or profile)
+root = os.environ["XAI_REPRO_ROOT"]
+folder = Path(root)/"data"/"results"/Path(experiment)/(results or profile)
 folder.mkdir(parents=True, exist_ok=True)
-(folder/"seen.json").write_text(json.dumps(dict(python=sys.executable, root=os.environ["XAI_REPRO_ROOT"], here=os.getcwd(), profile=profile, n=n, name=name,
-                                                sizes=sizes, finished=(folder/"run.json").exists())))
+finished = (folder/"run.json").exists()
+seen = dict(python=sys.executable, root=root, here=os.getcwd(), profile=profile, n=n, name=name,
+            sizes=sizes, finished=finished)
+(folder/"seen.json").write_text(json.dumps(seen))
 """
+KERNEL = dict(name="python3", display_name="Python 3", language="python")
+
+
+def code_cell(source, *tags):
+    return nbformat.v4.new_code_cell(source, metadata=dict(tags=list(tags)))
+
+
+def text_cell(source):
+    return nbformat.v4.new_markdown_cell(source)
 
 
 def write(name, *sources, defaults=DEFAULTS, tags=("parameters",)):
-    cells = [nbformat.v4.new_markdown_cell(f"Text.\n\n# About {name}"), nbformat.v4.new_code_cell(defaults, metadata=dict(tags=list(tags)))]
-    kernel = dict(kernelspec=dict(name="python3", display_name="Python 3", language="python"))
-    cells += [nbformat.v4.new_code_cell(source) for source in (f"experiment = {name!r}", *sources)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), runner.root()/"nbs"/"papers"/f"{name}.ipynb")
+    "An experiment's notebook."
+    cells = [text_cell(f"Text.\n\n# About {name}"), code_cell(defaults, *tags)]
+    cells.append(code_cell(f"experiment = {name!r}"))
+    cells += map(code_cell, sources)
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=dict(kernelspec=KERNEL))
+    path = runner.root()/"nbs"/"papers"/f"{name}.ipynb"
+    nbformat.write(notebook, path)
+
+
+def write_manifest(project, text="entry = []"):
+    assets._manifest.cache_clear()
+    (project/"data"/"manifest.toml").write_text(text)
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    "A project with one experiment, `dice`, on a machine where the user has another kernel named python3."
+    "A project with one experiment, `dice`; the user has another kernel named python3."
     monkeypatch.setenv("XAI_REPRO_ROOT", str(tmp_path))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path/"jupyter"))
-    monkeypatch.setattr(runner, "code_version", lambda source: "library")   # which others may be editing right now
-    (tmp_path/"jupyter"/"kernels"/"python3").mkdir(parents=True)
-    (tmp_path/"jupyter"/"kernels"/"python3"/"kernel.json").write_text(json.dumps(dict(argv=["/bin/false"], display_name="another", language="python")))
-    (tmp_path/"nbs"/"papers").mkdir(parents=True)
-    (tmp_path/"data").mkdir()
-    (tmp_path/"data"/"manifest.toml").write_text("entry = []")
-    assets._manifest.cache_clear()
-    (tmp_path/"nbs"/"papers"/"profiles.toml").write_text("[dice.standard]\nn = 20\nsizes = [3]\n")
+    # without the library, which others may be editing right now
+    monkeypatch.setattr(runner, "code_version", lambda source: f"library, {source}")
+    another = tmp_path/"jupyter"/"kernels"/"python3"
+    papers = tmp_path/"nbs"/"papers"
+    for folder in (another, papers, tmp_path/"data"):
+        folder.mkdir(parents=True)
+    kernel = dict(argv=["/bin/false"], display_name="another", language="python")
+    (another/"kernel.json").write_text(json.dumps(kernel))
+    write_manifest(tmp_path)
+    (papers/"profiles.toml").write_text("[dice.standard]\nn = 20\nsizes = [3]\n")
     write("dice", WRITE)
     return tmp_path
 
 
-def results(project, name="smoke", experiment="dice"): return project/"data"/"results"/experiment/name
+def results(project, name="smoke", experiment="dice"):
+    return project/"data"/"results"/experiment/name
 
 
 def edit(project, change):
@@ -58,24 +93,49 @@ def edit(project, change):
     nbformat.write(notebook, path)
 
 
+def replace_cell(project, position, source):
+    def replace(notebook):
+        notebook.cells[position].source = source
+
+    edit(project, replace)
+
+
 # what a notebook declares
 
 def test_parameters_are_read_as_python(project):
-    assert runner.parameters("dice") == dict(profile="smoke", results="", device="auto", n=2, rate=.5, name="a#b=c", sizes=[1, 2], fast=False, limit=None)
+    expected = dict(profile="smoke", results="", device="auto", n=2, rate=.5, name="a#b=c")
+    expected |= dict(sizes=[1, 2], fast=False, limit=None)
+    assert runner.parameters("dice") == expected
     assert runner.title("dice") == "About dice"
 
 
-@pytest.mark.parametrize("line", ["sizes = (1, 2)", "sizes = list(range(3))", "%matplotlib inline", "import os", "n: int", "a, b = 1, 2", "table = {1: 2}"])
+ODD_LINES = [
+    "sizes = (1, 2)",
+    "sizes = list(range(3))",
+    "%matplotlib inline",
+    "import os",
+    "n: int",
+    "a, b = 1, 2",
+    "table = {1: 2}",
+]
+
+
+@pytest.mark.parametrize("line", ODD_LINES)
 def test_a_parameter_that_is_not_plain_data_is_refused(project, line):
     write("odd", defaults=f"{DEFAULTS}\n{line}")
-    with pytest.raises(ValueError, match="parameters cell of odd.* allowed: "): runner.parameters("odd")
+    with pytest.raises(ValueError, match=r"parameters cell of odd.* allowed: "):
+        runner.parameters("odd")
 
 
 def test_the_parameters_cell_is_required(project):
     write("untagged", tags=())
-    with pytest.raises(ValueError, match="untagged has 0 cells tagged 'parameters'; allowed: exactly one"): runner.parameters("untagged")
+    told = "untagged has 0 cells tagged 'parameters'; allowed: exactly one"
+    with pytest.raises(ValueError, match=told):
+        runner.parameters("untagged")
     write("partial", defaults='profile = "smoke"\ndevice = "auto"')
-    with pytest.raises(ValueError, match="partial lacks results; required: profile, results, device"): runner.resolve("partial", overrides=dict(n=1))
+    told = "partial lacks results; required: profile, results, device"
+    with pytest.raises(ValueError, match=told):
+        runner.resolve("partial", overrides=dict(n=1))
 
 
 # what a run is given
@@ -84,140 +144,145 @@ def test_precedence_is_default_then_profile_then_override(project):
     assert runner.resolve("dice")["n"] == 2
     assert runner.resolve("dice", "standard")["n"] == 20
     values = runner.resolve("dice", "standard", "cpu", dict(n=21))
-    assert (values["n"], values["sizes"], values["rate"], values["profile"], values["device"]) == (21, [3], .5, "standard", "cpu")
+    expected = dict(n=21, sizes=[3], rate=.5, profile="standard", device="cpu")
+    assert {name: values[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize("arguments, told", [
+REFUSED = [
     (dict(experiment="dize"), "experiment is 'dize'; allowed: dice"),
     (dict(profile="paper"), "profile of dice is 'paper'; allowed: smoke, standard"),
     (dict(device="gpu"), "device is 'gpu'; allowed: auto, cpu, cuda"),
-    (dict(overrides=dict(m=1)), "'m'; allowed: n, rate, name, sizes, fast, limit"),
-    (dict(overrides=dict(profile="paper")), "'profile', which the runner sets"),
-    (dict(overrides=dict(results="paper")), "'results', which the runner sets"),
-    (dict(overrides=dict(n=2.5)), "n in overrides of dice is 2.5; allowed: a whole number, like its default 2"),
-    (dict(overrides=dict(n=True)), "n in overrides of dice is True; allowed: a whole number"),
-    (dict(overrides=dict(rate="fast")), "rate in overrides of dice is 'fast'; allowed: a number"),
-    (dict(overrides=dict(name=1)), "name in overrides of dice is 1; allowed: a text"),
-    (dict(overrides=dict(sizes=3)), "sizes in overrides of dice is 3; allowed: a list"),
-    (dict(overrides=dict(fast=1)), "fast in overrides of dice is 1; allowed: true or false"),
-    (dict(overrides=dict(limit={1})), "limit in overrides of dice is {1}; allowed: numbers, strings"),
-])
+]
+REFUSED_NAMES = [
+    (dict(m=1), "'m'; allowed: n, rate, name, sizes, fast, limit"),
+    (dict(profile="paper"), "'profile', which the runner sets"),
+    (dict(results="paper"), "'results', which the runner sets"),
+]
+REFUSED_VALUES = [
+    (dict(n=2.5), "n in overrides of dice is 2.5; allowed: a whole number, like its default 2"),
+    (dict(n=True), "n in overrides of dice is True; allowed: a whole number"),
+    (dict(rate="fast"), "rate in overrides of dice is 'fast'; allowed: a number"),
+    (dict(name=1), "name in overrides of dice is 1; allowed: a text"),
+    (dict(sizes=3), "sizes in overrides of dice is 3; allowed: a list"),
+    (dict(fast=1), "fast in overrides of dice is 1; allowed: true or false"),
+    (dict(limit={1}), "limit in overrides of dice is {1}; allowed: numbers, strings"),
+]
+for overrides, message in REFUSED_NAMES + REFUSED_VALUES:
+    REFUSED.append((dict(overrides=overrides), message))
+
+
+@pytest.mark.parametrize("arguments, told", REFUSED)
 def test_what_cannot_be_meant_is_refused(project, arguments, told):
-    with pytest.raises(ValueError) as error: runner.resolve(**dict(experiment="dice") | arguments)
+    with pytest.raises(ValueError) as error:
+        runner.resolve(**dict(experiment="dice") | arguments)
     assert told in str(error.value)
 
 
-@pytest.mark.parametrize("toml, told", [
-    ("[dice.standard]\nm = 20", "parameter in dice.standard of profiles.toml is 'm'; allowed: n, rate"),
-    ("[dice.standard]\nn = '20'", "n in dice.standard of profiles.toml is '20'; allowed: a whole number"),
-    ("[dice.standart]\nn = 20", "profile of dice in profiles.toml is 'standart'; allowed: smoke, standard, paper"),
-    ("[dice.standard", "is not valid TOML"),
-])
+REFUSED_TOML = [
+    ("standard]\nm = 20", "parameter in dice.standard of profiles.toml is 'm'; allowed: n, rate"),
+    ("standard]\nn = '20'", "n in dice.standard of profiles.toml is '20'; allowed: a whole number"),
+    ("standart]\nn = 20", "dice in profiles.toml is 'standart'; allowed: smoke, standard, paper"),
+    ("standard", "is not valid TOML"),
+]
+
+
+@pytest.mark.parametrize("toml, told", REFUSED_TOML)
 def test_a_mistake_in_profiles_toml_is_refused(project, toml, told):
-    (project/"nbs"/"papers"/"profiles.toml").write_text(toml)
-    with pytest.raises(ValueError) as error: runner.resolve("dice", "standard")
+    (project/"nbs"/"papers"/"profiles.toml").write_text(f"[dice.{toml}")
+    with pytest.raises(ValueError) as error:
+        runner.resolve("dice", "standard")
     assert told in str(error.value)
 
 
 def test_a_whole_number_will_do_for_a_float(project):
-    assert repr(runner.resolve("dice", overrides=dict(rate=1))["rate"]) == "1.0"
+    values = runner.resolve("dice", overrides=dict(rate=1))
+    assert repr(values["rate"]) == "1.0"
 
 
-# what a run is known by
+# what a run is known by (which changes of the library count is tested in test_keys)
 
-def test_code_is_compared_without_comments_and_docstrings():
-    plain = workbook.code_digest("class A:\n    def f(self, x=None): return x\n")
-    assert plain == workbook.code_digest('"Module."\nclass A:\n    "Class."\n    # comment\n    def f(self,\n        x=None,  # argument\n    ):\n        """Function."""\n        return (x)\n')
-    others = ["class A:\n    def f(self, x=0): return x", "class A:\n    def f(self, x=None): return", "class A:\n    async def f(self, x=None): return x",
-              "class B:\n    def f(self, x=None): return x", "class A:\n    def f(self, x=None):\n        'one'; 'two'\n        return x"]
-    assert len({plain, *map(workbook.code_digest, others)}) == 1 + len(others)
+def dice_key(**arguments):
+    return runner.run_key("dice", runner.resolve("dice", **arguments))
 
 
-def test_the_code_version_looks_at_what_computes(tmp_path):
-    (tmp_path/"lfa.py").write_text("a = 1")
-    (tmp_path/"cli.py").write_text("b = 1")
-    before = workbook.code_version(folder=tmp_path)
-    (tmp_path/"cli.py").write_text("b = 2")
-    (tmp_path/"lfa.py").write_text('"Now with prose."\na = 1  # and a comment')
-    assert workbook.code_version(folder=tmp_path) == before
-    (tmp_path/"lfa.py").write_text("a = 2")
-    assert workbook.code_version(folder=tmp_path) != before
+def test_prose_the_device_and_what_is_shown_do_not_count(project):
+    def add_figure(notebook):
+        notebook.cells.append(text_cell("# What was found"))
+        notebook.cells.append(code_cell("print('shown')"))
+
+    key = dice_key()
+    assert len(key) == 16
+    assert int(key, 16) >= 0
+    replace_cell(project, 0, "# Other prose")
+    edit(project, add_figure)
+    assert dice_key(device="cpu") == key
 
 
-@pytest.mark.parametrize("source, reached", [
-    ("from xai_repro.explain import lfa\nlfa.y", "abc"), ("import xai_repro.explain.lfa\nxai_repro.lfa.y()", "abc"), ("from xai_repro.explain.lfa import y as z", "abc"), ("def f():\n    from xai_repro.checks import x", "abc"),
-    ("from xai_repro import other\nother.y", ""), ("import numpy\nfrom os import path", ""), ("from xai_repro import other as lfa\nlfa.z", "d")])
-def test_the_code_version_follows_imports_and_names(tmp_path, source, reached):
-    "lfa uses checks, checks uses data inside a function, and data lfa again: a ring."
-    texts = dict(a="from .checks import x\ndef y(): return x(1)", b="def x(n):\n    from . import data\n    return data.TABLE[n]", c="from xai_repro.explain.lfa import y\nTABLE = {1: y}", d="z = 1")
-    changed = dict(a=("x(1)", "x(2)"), b=("[n]", "[-n]"), c=("{1: y}", "{2: y}"), d=("1", "2"))
-    files = {letter: (tmp_path/f"{name}.py", texts[letter]) for letter, name in zip("abcd", ("lfa", "checks", "data", "other"))}
-    for path, text in files.values(): path.write_text(text)
-    before = workbook.code_version(source, tmp_path)
-    for letter, (path, text) in files.items():
-        path.write_text(text.replace(*changed[letter]))
-        assert (workbook.code_version(source, tmp_path) != before) == (letter in reached), letter
-        path.write_text(text + "\ndef unused(): return y, x, z")
-        assert workbook.code_version(source, tmp_path) == before, "a definition that nobody uses"
-        path.write_text(text)
-
-
-@pytest.mark.parametrize("text", ["a = 1\nprint(b)", "a, *b = 1, 2", "a = {}\na['k'] = b", "class a:\n    def f(self): return b", "a: int = b", "if b: a = 1"])
-def test_what_a_used_name_stands_for_counts(tmp_path, text):
-    (tmp_path/"lfa.py").write_text(text + "\nb = 3")
-    before = workbook.code_version("from xai_repro.explain.lfa import a, b", tmp_path)
-    (tmp_path/"lfa.py").write_text(text + "\nb = 4")
-    assert workbook.code_version("from xai_repro.explain.lfa import a, b", tmp_path) != before
-    (tmp_path/"lfa.py").write_text(re.sub(r"\ba\b", "a_", text, count=1) + "\nb = 3")
-    assert workbook.code_version("from xai_repro.explain.lfa import a, b", tmp_path) != before
-
-
-def test_the_key_follows_code_and_parameters(project, monkeypatch):
-    def key(**overrides): return runner.run_key("dice", runner.resolve("dice", overrides=overrides))
-    keys = [key()]
-    assert len(keys[0]) == 16 and int(keys[0], 16) >= 0
-    edit(project, lambda notebook: notebook.cells[0].update(source="# Other prose"))
-    def show(notebook): notebook.cells += [nbformat.v4.new_markdown_cell("# What was found"), nbformat.v4.new_code_cell("print('shown')")]
-    edit(project, show)
-    assert runner.run_key("dice", runner.resolve("dice", device="cpu")) == keys[0], "prose, device and what is shown do not count"
-    keys.append(key(n=3))
-    edit(project, lambda notebook: notebook.cells[-3].update(source="pass"))
-    keys.append(key())
-    monkeypatch.setattr(runner, "code_version", lambda source: "another library")
-    keys.append(key())
+def test_code_and_parameters_count(project, monkeypatch):
+    keys = [dice_key(), dice_key(overrides=dict(n=3))]
+    replace_cell(project, -1, "pass")
+    keys.append(dice_key())
+    monkeypatch.setattr(runner, "code_version", lambda source: f"another library, {source}")
+    keys.append(dice_key())
     assert len(set(keys)) == len(keys)
+
+
+def test_another_default_counts_where_it_is_used(project):
+    "At `standard` n has a value of its own."
+    smoke, standard = dice_key(), dice_key(profile="standard")
+    defaults = DEFAULTS.replace("n = 2", "n = 3")
+    replace_cell(project, 1, defaults)
+    assert dice_key() != smoke
+    assert dice_key(profile="standard") == standard
 
 
 # running (each of these starts a kernel, which takes two seconds)
 
 def test_kernels_keep_their_memory_unless_the_user_says_otherwise(project, monkeypatch):
-    for name in runner.ALLOCATOR: monkeypatch.delenv(name, raising=False)
-    assert runner.ALLOCATOR.items() <= runner._for_kernels().items()
+    for name in runner.ALLOCATOR:
+        monkeypatch.delenv(name, raising=False)
+    assert runner.ALLOCATOR.items() <= runner._kernel_environment().items()
     monkeypatch.setenv("MALLOC_TOP_PAD_", "0")
-    assert "MALLOC_TOP_PAD_" not in runner._for_kernels() and "MALLOC_TRIM_THRESHOLD_" in runner._for_kernels()
+    environment = runner._kernel_environment()
+    assert "MALLOC_TOP_PAD_" not in environment
+    assert "MALLOC_TRIM_THRESHOLD_" in environment
+
+
+def read_json(path):
+    return json.loads(path.read_text())
 
 
 def test_a_run_is_done_once(project, monkeypatch):
     monkeypatch.chdir(project)
     monkeypatch.setenv("XAI_REPRO_ROOT", ".")
     record = runner.run("dice", "standard", progress=False)
-    assert (record.state, record.error, record.results) == ("done", "", results(project, "standard"))
-    seen = json.loads((record.results/"seen.json").read_text())
-    assert seen == dict(python=sys.executable, root=str(project), here=str(project/"nbs"/"papers"), profile="standard", n=20, name="a#b=c", sizes=[3], finished=False)
-    assert record.notebook == project/"data"/"runs"/"dice"/"standard.ipynb" and record.notebook.exists()
-    finished = json.loads((record.results/"run.json").read_text())
-    assert finished.keys() == {"key", "parameters", "seconds", "finished", "versions", "python"}
-    assert finished["key"] == record.key and finished["parameters"]["n"] == 20
+    assert record.state == "done"
+    assert not record.error
+    assert record.results == results(project, "standard")
+    seen = read_json(record.results/"seen.json")
+    papers = project/"nbs"/"papers"
+    where = dict(python=sys.executable, root=str(project), here=str(papers))
+    given = dict(profile="standard", n=20, name="a#b=c", sizes=[3])
+    assert seen == where | given | dict(finished=False)
+    assert record.notebook == project/"data"/"runs"/"dice"/"standard.ipynb"
+    assert record.notebook.exists()
+    finished = read_json(record.results/"run.json")
+    fields = {"key", "parameters", "seconds", "finished", "versions", "python"}
+    assert finished.keys() == fields
+    assert finished["key"] == record.key
+    assert finished["parameters"]["n"] == 20
 
     assert runner.run("dice", "standard").state == "skipped"
     assert runner.run("dice", "standard", force=True, progress=False).state == "done"
-    assert not json.loads((record.results/"seen.json").read_text())["finished"], "run.json is taken away while a run may leave a mixture"
+    seen = read_json(record.results/"seen.json")
+    assert not seen["finished"], "run.json is taken away while a run may leave a mixture"
 
 
 def test_overrides_go_to_a_folder_of_their_own(project):
     record = runner.run("dice", overrides=dict(n=5), progress=False)
-    assert record.results == results(project, f"smoke-{record.key[:8]}") and (record.results/"run.json").exists()
-    assert json.loads((record.results/"seen.json").read_text())["n"] == 5
+    assert record.results == results(project, f"smoke-{record.key[:8]}")
+    assert (record.results/"run.json").exists()
+    assert read_json(record.results/"seen.json")["n"] == 5
     assert not results(project).exists()
     assert runner.status().state.tolist() == ["never", "never"]
 
@@ -225,28 +290,40 @@ def test_overrides_go_to_a_folder_of_their_own(project):
 # what a failure leaves behind
 
 def test_a_dead_kernel_is_a_failure(project, monkeypatch):
-    def die(*args, **kwargs): raise DeadKernelError("Kernel died")
-    monkeypatch.setattr(runner.papermill, "execute_notebook", die)
+    def die(*args, **kwargs):
+        raise DeadKernelError("Kernel died")
+
+    monkeypatch.setattr(papermill, "execute_notebook", die)
     record = runner.run("dice")
-    assert (record.state, record.error) == ("failed", "the kernel stopped: Kernel died")
+    assert record.state == "failed"
+    assert record.error == "the kernel stopped: Kernel died"
 
 
 def test_a_notebook_that_stops_early_is_a_failure(project, monkeypatch):
-    stopped = nbformat.v4.new_notebook(metadata=dict(papermill=dict(exception=True)))   # what papermill returns after sys.exit(0) in a cell
-    monkeypatch.setattr(runner.papermill, "execute_notebook", lambda *args, **kwargs: stopped)
+    # what papermill returns after sys.exit(0) in a cell
+    stopped = nbformat.v4.new_notebook(metadata=dict(papermill=dict(exception=True)))
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *args, **kwargs: stopped)
     record = runner.run("dice")
-    assert record.state == "failed" and "before its last cell" in record.error
+    assert record.state == "failed"
+    assert "before its last cell" in record.error
     assert not (results(project)/"run.json").exists()
 
 
 def test_run_json_is_written_whole_or_not_at_all(project, monkeypatch):
-    def fail(*args): raise OSError("disk full")
+    def fail(*args):
+        raise OSError("disk full")
+
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"): runner._write_finished(results(project), "key", {}, 1.)
+    with pytest.raises(OSError, match="disk full"):
+        runner._write_finished(results(project), "key", {}, 1.)
     assert not list(results(project).iterdir())
 
 
 # what has been run
+
+def write_run(folder, **record):
+    (folder/"run.json").write_text(json.dumps(record))
+
 
 def test_states(project):
     folder = results(project)
@@ -254,40 +331,92 @@ def test_states(project):
     folder.mkdir(parents=True)
     (folder/"table.csv").write_text("a\n1\n")
     assert runner.state(folder, "now") == "results"
-    (folder/"run.json").write_text(json.dumps(dict(key=runner.run_key("dice", runner.resolve("dice")), seconds=1.5, finished="2030-01-01")))
+    write_run(folder, key=dice_key(), seconds=1.5, finished="2030-01-01")
     assert runner.state(folder, "another") == "stale"
-    assert runner.status().iloc[0].to_dict() == dict(experiment="dice", profile="smoke", state="done", finished="2030-01-01", seconds=1.5)
-    edit(project, lambda notebook: notebook.cells[-1].update(source="pass"))
+    row = runner.status().iloc[0].to_dict()
+    expected = dict(experiment="dice", profile="smoke", state="done")
+    assert row == expected | dict(finished="2030-01-01", seconds=1.5)
+    replace_cell(project, -1, "pass")
     assert runner.status().state.tolist() == ["stale", "never"]
 
 
-def test_a_run_counts_as_long_as_the_data_that_it_used_are_the_same(project):
-    folder, published = results(project), project/"data"/"published"
-    folder.mkdir(parents=True); published.mkdir()
-    def manifest(**checksums):
-        assets._manifest.cache_clear()
-        (project/"data"/"manifest.toml").write_text("".join(f'[[entry]]\nname = "{name}"\nkind = "asset"\npath = "{name}"\nsha256 = "{value}"\nwhat = ""\nsource = ""\nlicence = ""\n' for name, value in checksums.items()))
-    (published/"dice.csv").write_text("value\n1\n")
-    (folder/"run.json").write_text(json.dumps(dict(key="now")))
-    (folder/"provenance.json").write_text(json.dumps(dict(data={"table": "a", "published/dice": sha256(published/"dice.csv")})))
-    manifest(table="a", other="b"); assert runner.state(folder, "now") == "done"
-    manifest(table="a", other="c"); assert runner.state(folder, "now") == "done", "an entry that it did not use"
-    manifest(table="c", other="b"); assert runner.state(folder, "now") == "stale"
-    manifest(other="b"); assert runner.state(folder, "now") == "stale", "gone from the manifest"
-    manifest(table="a"); (published/"dice.csv").write_text("value\n2\n"); assert runner.state(folder, "now") == "stale"
-    (project/"data"/"models").mkdir(); (weights := project/"data"/"models"/"die.safetensors").write_bytes(b"1")
-    (folder/"provenance.json").write_text(json.dumps(dict(data={"models/die.safetensors": sha256(weights)}))); assert runner.state(folder, "now") == "done"
-    weights.write_bytes(b"2"); assert runner.state(folder, "now") == "stale", "weights that the project keeps"
+ENTRY = """
+[[entry]]
+name = "{name}"
+kind = "asset"
+path = "{name}"
+sha256 = "{checksum}"
+what = ""
+source = ""
+licence = ""
+"""
+
+
+@pytest.fixture
+def finished_run(project):
+    "The folder of a run that used an entry of the manifest, `table`, and published numbers."
+    folder = results(project)
+    folder.mkdir(parents=True)
+    published = project/"data"/"published"/"dice.csv"
+    published.parent.mkdir()
+    published.write_text("value\n1\n")
+    write_run(folder, key="now")
+    use_data(folder, {"table": "a", "published/dice": sha256(published)})
+    write_entries(project, table="a", other="b")
+    return folder
+
+
+def use_data(folder, checksums):
+    (folder/"provenance.json").write_text(json.dumps(dict(data=checksums)))
+
+
+def write_entries(project, **checksums):
+    text = ""
+    for name, checksum in checksums.items():
+        text += ENTRY.format(name=name, checksum=checksum)
+    write_manifest(project, text)
+
+
+def test_a_run_counts_as_long_as_the_data_that_it_used_are_the_same(project, finished_run):
+    assert runner.state(finished_run, "now") == "done"
+    write_entries(project, table="a", other="c")
+    assert runner.state(finished_run, "now") == "done", "an entry that it did not use"
+    write_entries(project, table="c", other="b")
+    assert runner.state(finished_run, "now") == "stale"
+    write_entries(project, other="b")
+    assert runner.state(finished_run, "now") == "stale", "gone from the manifest"
+
+
+def test_published_numbers_count(project, finished_run):
+    (project/"data"/"published"/"dice.csv").write_text("value\n2\n")
+    assert runner.state(finished_run, "now") == "stale"
+
+
+def test_weights_that_the_project_keeps_count(project, finished_run):
+    weights = project/"data"/"models"/"die.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"1")
+    use_data(finished_run, {"models/die.safetensors": sha256(weights)})
+    assert runner.state(finished_run, "now") == "done"
+    weights.write_bytes(b"2")
+    assert runner.state(finished_run, "now") == "stale"
 
 
 def test_the_scoreboard_shows_the_largest_finished_profile(project):
     assert runner.scoreboard().empty
-    for name, sealed in (("smoke", True), ("standard", True), ("paper", False), ("standard-01234567", True)):
+    sealed = dict(smoke=True, standard=True, paper=False)
+    sealed["standard-01234567"] = True
+    for name, is_sealed in sealed.items():
         folder = results(project, name)
         folder.mkdir(parents=True)
-        pd.DataFrame(dict(claim=[f"measured by {name}"], verdict=["holds"])).to_csv(folder/"claims.csv", index=False)
-        if sealed: (folder/"provenance.json").write_text("{}")
+        claim = dict(claim=f"measured by {name}", verdict="holds")
+        claims = pd.DataFrame([claim])
+        claims.to_csv(folder/"claims.csv", index=False)
+        if is_sealed: (folder/"provenance.json").write_text("{}")
     write("silent")
-    results(project, experiment="silent").mkdir(parents=True)
-    (results(project, experiment="silent")/"provenance.json").write_text("{}")
-    assert runner.scoreboard().to_dict("records") == [dict(experiment="dice", profile="standard", claim="measured by standard", verdict="holds")]
+    silent = results(project, experiment="silent")
+    silent.mkdir(parents=True)
+    (silent/"provenance.json").write_text("{}")
+    claim = dict(claim="measured by standard", verdict="holds")
+    expected = dict(experiment="dice", profile="standard") | claim
+    assert runner.scoreboard().to_dict("records") == [expected]

@@ -8,7 +8,8 @@ from torch import nn
 
 from xai_repro import ground
 from xai_repro import value as masked, cache as store
-from xai_repro.evaluate import bridges, certificates as C, faithfulness as F, metrics as judges
+from xai_repro import bridges
+from xai_repro.evaluate import certificates as C, faithfulness as F, metrics as judges
 from xai_repro import vision_transformers
 from xai_repro.explain import methods as attributions, lfa, limits as moments, distributions as N, subsets, surrogates
 from xai_repro.inputs import segmentation as features, removal

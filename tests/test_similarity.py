@@ -1,50 +1,92 @@
-"Jaccard against brute force over every tie-break."
+"""Jaccard against brute force over every tie-break, and metrics of maps against second ones."""
 from itertools import combinations
 from math import comb
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
+from pytest import approx
 from scipy.stats import pearsonr
 
-from xai_repro.evaluate import similarity as S
-from xai_repro.evaluate.similarity import MAPS, hog_correlation, pairwise, spearman, ssim
+from xai_repro.evaluate.similarity import (
+    MAPS,
+    chance_curve,
+    hog_correlation,
+    jaccard,
+    jaccard_by_chance,
+    jaccard_curve,
+    mae,
+    mse,
+    over_pairs,
+    pearson,
+    pairwise,
+    spearman,
+    ssim,
+)
 
 
-def top_sets(w, k):
-    "Every top-k set that some order of the ties gives."
+def top_sets(w: np.ndarray, k: int) -> list[set[int]]:
+    """Every top-k set that some order of the ties gives."""
     cut = np.sort(w)[-k]
-    sure, tied = set(np.flatnonzero(w > cut)), np.flatnonzero(w == cut)
-    return [sure | set(t) for t in combinations(tied, k - len(sure))]
+    sure = set(np.flatnonzero(w > cut))
+    tied = np.flatnonzero(w == cut)
+    choices = combinations(tied, k - len(sure))
+    return [sure | set(chosen) for chosen in choices]
 
 
-def brute(a, b, k):
-    sets_a, sets_b = top_sets(a, k), top_sets(b, k)
-    return np.mean([len(x & y)/len(x | y) for x in sets_a for y in sets_b])
+def jaccard_of_sets(a: set, b: set) -> float:
+    """|A ∩ B| / |A ∪ B|."""
+    union = a | b
+    return len(a & b)/len(union)
 
 
-weights = st.lists(st.integers(-2, 2), min_size=7, max_size=7).map(lambda v: np.array(v, float))
+def brute_force(a: np.ndarray, b: np.ndarray, k: int) -> float:
+    """The mean over every pair of tie-breaks."""
+    values = []
+    for set_a in top_sets(a, k):
+        values += [jaccard_of_sets(set_a, set_b) for set_b in top_sets(b, k)]
+    return np.mean(values)
+
+
+whole = st.integers(-2, 2)
+seven = st.lists(whole, min_size=7, max_size=7)
+weights = seven.map(lambda v: np.array(v, float))
+rankings = st.sampled_from(["signed", "absolute"])
 
 
 @settings(max_examples=150, deadline=None)
-@given(a=weights, b=weights, k=st.integers(1, 7), by=st.sampled_from(["signed", "absolute"]))
+@given(a=weights, b=weights, k=st.integers(1, 7), by=rankings)
 def test_expected_over_tie_breaks(a, b, k, by):
-    f = {"signed": lambda w: w, "absolute": np.abs}[by]
-    assert S.jaccard(a, b, k, by) == pytest.approx(brute(f(a), f(b), k), abs=1e-12)
+    result = jaccard(a, b, k, by)
+    if by == "absolute":
+        a = np.abs(a)
+        b = np.abs(b)
+    expected = brute_force(a, b, k)
+    assert result == approx(expected, abs=1e-12)
 
 
 @settings(max_examples=60, deadline=None)
-@given(a=weights, b=weights, by=st.sampled_from(["signed", "absolute"]), ties=st.sampled_from(["expected", "index"]))
+@given(a=weights, b=weights, by=rankings, ties=st.sampled_from(["expected", "index"]))
 def test_curve_is_every_k(a, b, by, ties):
-    assert np.allclose(S.jaccard_curve(a, b, by, ties), [S.jaccard(a, b, k, by, ties) for k in range(1, 8)], atol=1e-12)
+    curve = jaccard_curve(a, b, by, ties)
+    assert len(curve) == 7
+    for k, value in enumerate(curve, start=1):
+        expected = jaccard(a, b, k, by, ties)
+        assert value == approx(expected, abs=1e-12)
 
 
 @settings(max_examples=60, deadline=None)
 @given(a=weights, b=weights, k=st.integers(1, 7))
 def test_symmetric_bounded_and_blind_to_scale(a, b, k):
-    j = S.jaccard(a, b, k)
-    assert -1e-12 <= j <= 1 + 1e-12 and j == pytest.approx(S.jaccard(b, a, k)) and j == pytest.approx(S.jaccard(3*a, b + 1, k))
+    value = jaccard(a, b, k)
+    assert -1e-12 <= value <= 1 + 1e-12
+    assert value == approx(jaccard(b, a, k))
+    scaled = 3*a
+    shifted = b + 1
+    assert value == approx(jaccard(scaled, shifted, k))
 
 
 @settings(max_examples=40, deadline=None)
@@ -52,104 +94,248 @@ def test_symmetric_bounded_and_blind_to_scale(a, b, k):
 def test_chance_level_by_enumeration(d, data):
     k = data.draw(st.integers(1, d))
     one = set(range(k))
-    exact = sum(len(one & set(s))/len(one | set(s)) for s in combinations(range(d), k))/comb(d, k)
-    assert S.jaccard_by_chance(d, k) == pytest.approx(exact, abs=1e-12)
+    others = combinations(range(d), k)
+    values = [jaccard_of_sets(one, set(other)) for other in others]
+    exact = sum(values)/comb(d, k)
+    assert jaccard_by_chance(d, k) == approx(exact, abs=1e-12)
 
 
 def test_equal_zeros_do_not_look_like_agreement():
     zeros = np.zeros(40)
-    assert S.jaccard(zeros, zeros, 20) == pytest.approx(S.jaccard_by_chance(40, 20)) and S.jaccard(zeros, zeros, 20, ties="index") == 1
+    chance = jaccard_by_chance(40, 20)
+    assert jaccard(zeros, zeros, 20) == approx(chance)
+    assert jaccard(zeros, zeros, 20, ties="index") == 1
 
 
 def test_random_rankings_reach_the_chance_level():
-    rng = np.random.default_rng(0)
-    curves = [S.jaccard_curve(*rng.normal(size=(2, 40))) for _ in range(2000)]
-    assert np.allclose(np.mean(curves, 0), S.chance_curve(40), atol=5*np.std(curves, 0)/np.sqrt(2000) + 1e-9)
+    generator = np.random.default_rng(0)
+    curves = []
+    for _ in range(2000):
+        a, b = generator.normal(size=(2, 40))
+        curves.append(jaccard_curve(a, b))
+    mean = np.mean(curves, 0)
+    standard_error = np.std(curves, 0)/np.sqrt(2000)
+    chance = chance_curve(40)
+    assert np.allclose(mean, chance, atol=5*standard_error + 1e-9)
 
 
-def test_index_ties_are_argsorts():
-    a, b = np.array([0, 1, 0, 0, 2.]), np.array([0, 0, 0, 1, 1.])
-    for k in range(1, 6):
-        top = [set(w.argsort(kind="stable")[-k:]) for w in (a, b)]
-        assert S.jaccard(a, b, k, ties="index") == pytest.approx(len(top[0] & top[1])/len(top[0] | top[1]))
+@pytest.mark.parametrize("k", range(1, 6))
+def test_index_ties_are_argsorts(k):
+    a = np.array([0, 1, 0, 0, 2.])
+    b = np.array([0, 0, 0, 1, 1.])
+    order_a = a.argsort(kind="stable")
+    order_b = b.argsort(kind="stable")
+    top_a = set(order_a[-k:])
+    top_b = set(order_b[-k:])
+    value = jaccard(a, b, k, ties="index")
+    assert value == approx(jaccard_of_sets(top_a, top_b))
 
 
-def test_pairs_and_correlations():
-    rng = np.random.default_rng(1)
-    W = rng.normal(size=(4, 9))
-    assert S.over_pairs(W, S.mse) == pytest.approx(np.mean([((W[i] - W[j])**2).mean() for i in range(4) for j in range(i)]))
-    assert S.pearson(W[0], W[1]) == pytest.approx(pearsonr(W[0], W[1]).statistic)
-    ranks = [w.argsort().argsort() for w in W]
-    assert S.spearman(W[0], W[1]) == pytest.approx(np.corrcoef(ranks[0], ranks[1])[0, 1])
-    assert S.mae(W[0], W[0]) == 0
+@pytest.fixture
+def explanations() -> np.ndarray:
+    """Four explanations of nine features."""
+    return np.random.default_rng(1).normal(size=(4, 9))
+
+
+def test_pairs(explanations):
+    errors = []
+    for i in range(4):
+        for j in range(i):
+            difference = explanations[i] - explanations[j]
+            errors.append((difference**2).mean())
+    mean = over_pairs(explanations, mse)
+    assert mean == approx(np.mean(errors))
+
+
+def test_correlations(explanations):
+    a, b, *_ = explanations
+    theirs = pearsonr(a, b)
+    assert pearson(a, b) == approx(theirs.statistic)
+    of_ranks = rank_correlation(a, b)
+    assert spearman(a, b) == approx(of_ranks)
+    assert mae(a, a) == 0
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's correlation, by numpy."""
+    matrix = np.corrcoef(a, b)
+    return matrix[0, 1]
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's correlation of ranks, without ties."""
+    ranks_a = a.argsort().argsort()
+    ranks_b = b.argsort().argsort()
+    return correlation(ranks_a.astype(float), ranks_b.astype(float))
 
 
 # maps of pixels
 
-MAP = st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed).normal(size=(2, 50, 53)).cumsum(1).cumsum(2))
+def random_maps(seed: int) -> np.ndarray:
+    """Two smooth maps [2, 50, 53]."""
+    generator = np.random.default_rng(seed)
+    noise = generator.normal(size=(2, 50, 53))
+    return noise.cumsum(1).cumsum(2)
 
 
-def _ssim(a, b):
-    "Window 5, range 2, sample covariances, the mean without a border of 2 (Wang et al. 2004)."
-    x, y = (m/np.abs(m).max() for m in (a, b))
-    windows = lambda v: np.lib.stride_tricks.sliding_window_view(v, (5, 5)).reshape(v.shape[0] - 4, v.shape[1] - 4, 25)
-    u, v = windows(x), windows(y)
-    mu, mv = u.mean(-1), v.mean(-1)
-    cov = ((u - mu[..., None])*(v - mv[..., None])).sum(-1)/24
-    c1, c2 = (.01*2)**2, (.03*2)**2
-    return (((2*mu*mv + c1)*(2*cov + c2))/((mu**2 + mv**2 + c1)*(u.var(-1, ddof=1) + v.var(-1, ddof=1) + c2))).mean()
+pairs_of_maps = st.integers(0, 10_000).map(random_maps)
 
 
-def _hog(m):
-    "Cells of 16, 9 orientations over 180°, blocks of 3×3 cells with L2-Hys (Dalal and Triggs 2005), by loops."
-    m = m/np.abs(m).max()
-    gy, gx = np.zeros_like(m), np.zeros_like(m)
-    gy[1:-1], gx[:, 1:-1] = m[2:] - m[:-2], m[:, 2:] - m[:, :-2]
-    size, angle = np.hypot(gx, gy), np.rad2deg(np.arctan2(gy, gx)) % 180
-    rows, columns = m.shape[0]//16, m.shape[1]//16
-    cells = np.zeros((rows, columns, 9))
-    for i in range(rows):
-        for j in range(columns):
-            s, a = size[16*i:16*i + 16, 16*j:16*j + 16], angle[16*i:16*i + 16, 16*j:16*j + 16]
-            for o in range(9): cells[i, j, o] = s[(a >= 20*o) & (a < 20*(o + 1))].sum()/256
-    def block(v):
-        v = v.ravel(); v = v/np.sqrt((v**2).sum() + 1e-10); v = np.minimum(v, .2)
-        return v/np.sqrt((v**2).sum() + 1e-10)
-    return np.concatenate([block(cells[i:i + 3, j:j + 3]) for i in range(rows - 2) for j in range(columns - 2)])
+def rescaled(m: np.ndarray) -> np.ndarray:
+    """A map divided by its largest absolute value."""
+    return m/np.abs(m).max()
+
+
+def windows(m: np.ndarray) -> np.ndarray:
+    """All windows of 5×5 pixels: [rows, columns, 25]."""
+    views = sliding_window_view(m, (5, 5))
+    return views.reshape(*views.shape[:2], 25)
+
+
+def second_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """Window 5, range 2, sample covariances, the mean without a border of 2 (Wang et al. 2004)."""
+    u = windows(rescaled(a))
+    v = windows(rescaled(b))
+    mean_u = u.mean(-1)
+    mean_v = v.mean(-1)
+    centred_u = u - mean_u[..., None]
+    centred_v = v - mean_v[..., None]
+    products = centred_u*centred_v
+    covariance = products.sum(-1)/24
+    variance_u = u.var(-1, ddof=1)
+    variance_v = v.var(-1, ddof=1)
+    variances = variance_u + variance_v
+    c1 = (.01*2)**2
+    c2 = (.03*2)**2
+    product = mean_u*mean_v
+    squares = mean_u**2 + mean_v**2
+    luminance = (2*product + c1)/(squares + c1)
+    structure = (2*covariance + c2)/(variances + c2)
+    similarity = luminance*structure
+    return similarity.mean()
+
+
+CELL = 16  # pixels
+
+
+def gradients(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Length and angle (degrees in [0, 180)) of the gradient at each pixel."""
+    gy = np.zeros_like(m)
+    gx = np.zeros_like(m)
+    gy[1:-1] = m[2:] - m[:-2]
+    right = m[:, 2:]
+    left = m[:, :-2]
+    gx[:, 1:-1] = right - left
+    angle = np.rad2deg(np.arctan2(gy, gx))
+    return np.hypot(gx, gy), angle % 180
+
+
+def cell_histogram(length: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Mean length of the gradients of a cell in each of 9 orientations."""
+    histogram = np.zeros(9)
+    for o in range(9):
+        start = 20*o
+        end = start + 20
+        is_inside = (angle >= start) & (angle < end)
+        lengths = length[is_inside]
+        histogram[o] = lengths.sum()/CELL**2
+    return histogram
+
+
+def to_unit_length(v: np.ndarray) -> np.ndarray:
+    """A vector divided by its length, or nearly."""
+    square = (v**2).sum()
+    return v/np.sqrt(square + 1e-10)
+
+
+def normalised_block(cells: np.ndarray) -> np.ndarray:
+    """The histograms of a block of cells as one vector, by L2-Hys."""
+    unit = to_unit_length(cells.ravel())
+    return to_unit_length(np.minimum(unit, .2))
+
+
+def second_hog(m: np.ndarray) -> np.ndarray:
+    """Cells of 16, 9 orientations, blocks of 3×3 cells (Dalal and Triggs 2005), by loops."""
+    length, angle = gradients(rescaled(m))
+    height, width = m.shape
+    n_rows = height//CELL
+    n_columns = width//CELL
+    cells = np.zeros((n_rows, n_columns, 9))
+    for i in range(n_rows):
+        for j in range(n_columns):
+            rows = slice(CELL*i, CELL*(i + 1))
+            columns = slice(CELL*j, CELL*(j + 1))
+            lengths = length[rows, columns]
+            angles = angle[rows, columns]
+            cells[i, j] = cell_histogram(lengths, angles)
+    blocks = []
+    for i in range(n_rows - 2):
+        for j in range(n_columns - 2):
+            block = cells[i:i + 3, j:j + 3]
+            blocks.append(normalised_block(block))
+    return np.concatenate(blocks)
 
 
 @settings(max_examples=15, deadline=None)
-@given(MAP)
-def test_map_metrics_are_independent_computations(pair):
+@given(pairs_of_maps)
+def test_ssim_is_a_second_implementation_s(pair):
     a, b = pair
-    assert ssim(a, b) == pytest.approx(_ssim(a, b), abs=1e-6)
-    assert ssim(*(m/np.abs(m).max()/2 for m in pair), rescale=False, data_range=1) == pytest.approx(_ssim(a, b), abs=1e-6)      # half the maps in half the range
-    assert hog_correlation(a, b) == pytest.approx(np.corrcoef(_hog(a), _hog(b))[0, 1], abs=1e-6)
-    ranks = [np.argsort(np.argsort(m.ravel())).astype(float) for m in pair]           # no ties in these
-    assert spearman(a, b) == pytest.approx(np.corrcoef(*ranks)[0, 1], abs=1e-6)
+    second = second_ssim(a, b)
+    assert ssim(a, b) == approx(second, abs=1e-6)
+    half_a = rescaled(a)/2
+    half_b = rescaled(b)/2
+    in_half_the_range = ssim(half_a, half_b, rescale=False, data_range=1)
+    assert in_half_the_range == approx(second, abs=1e-6)
 
 
 @settings(max_examples=15, deadline=None)
-@given(MAP, st.floats(.1, 50))
-def test_map_metrics_are_symmetric_and_blind_to_scale(pair, scale):
+@given(pairs_of_maps)
+def test_correlations_of_maps_are_second_implementations_s(pair):
     a, b = pair
-    for name, metric in MAPS.items():
-        assert metric(a, b) == pytest.approx(metric(b, a), abs=1e-9) and metric(a, b) == pytest.approx(metric(scale*a, b), abs=1e-6)
-        assert metric(a, a) == pytest.approx(1) and metric(torch.as_tensor(a), b) == metric(a, b)
-        assert pairwise(np.stack([a, b, a]), name) == pytest.approx((1 + 2*metric(a, b))/3)
+    of_histograms = correlation(second_hog(a), second_hog(b))
+    assert hog_correlation(a, b) == approx(of_histograms, abs=1e-6)
+    of_ranks = rank_correlation(a.ravel(), b.ravel())  # these maps have no ties
+    assert spearman(a, b) == approx(of_ranks, abs=1e-6)
 
 
-@pytest.mark.parametrize("make, said", [
-    (lambda: ssim(np.ones((9, 9)), np.ones((9, 8))), "b has shape (9, 8); allowed: a's, (9, 9)"),
-    (lambda: ssim(np.ones(9), np.ones(9)), "a has shape (9,); allowed: a map (H, W)"),
-    (lambda: ssim(np.ones((4, 9)), np.ones((4, 9))), "allowed: at least 5 pixels a side"),
+@pytest.mark.parametrize("name", MAPS)
+@settings(max_examples=15, deadline=None)
+@given(pair=pairs_of_maps, scale=st.floats(.1, 50))
+def test_map_metrics_are_symmetric_and_blind_to_scale(name, pair, scale):
+    a, b = pair
+    metric = MAPS[name]
+    value = metric(a, b)
+    swapped = metric(b, a)
+    assert value == approx(swapped, abs=1e-9)
+    scaled = metric(scale*a, b)
+    assert value == approx(scaled, abs=1e-6)
+    assert metric(a, a) == approx(1)
+    tensor = torch.as_tensor(a)
+    assert metric(tensor, b) == value
+    three = np.stack([a, b, a])
+    mean = (1 + 2*value)/3
+    assert pairwise(three, name) == approx(mean)
+
+
+ONES = np.ones((9, 9))
+NO_NUMBERS = np.full((9, 9), np.nan)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: ssim(ONES, ONES[:, :8]), "b has shape (9, 8); allowed: a's, (9, 9)"),
+    (lambda: ssim(ONES[0], ONES[0]), "a has shape (9,); allowed: a map (H, W)"),
+    (lambda: ssim(ONES[:4], ONES[:4]), "allowed: at least 5 pixels a side"),
     (lambda: hog_correlation(np.eye(47), np.eye(47)), "allowed: at least 48 pixels a side"),
     (lambda: hog_correlation(np.ones((48, 48)), np.eye(48)), "a is constant (1)"),
-    (lambda: spearman(np.eye(9), np.zeros((9, 9))), "b is constant (0.0)"),
-    (lambda: spearman(np.eye(9), np.full((9, 9), np.nan)), "b holds 81 values that are NaN or infinite"),
-    (lambda: ssim(np.ones((9, 9)), np.ones((9, 9)), data_range=0), "data_range is 0; allowed: a finite number above 0"),
-    (lambda: pairwise(np.ones((1, 9, 9)), "ssim"), "maps has shape (1, 9, 9); allowed: (k, H, W) with k >= 2"),
-    (lambda: pairwise(np.ones((2, 9, 9)), "mse"), "metric is 'mse'; allowed: ssim, hog, spearman")])
-def test_bad_maps(make, said):
-    with pytest.raises(ValueError) as error: make()
-    assert said in str(error.value)
+    (lambda: spearman(np.eye(9), 0*ONES), "b is constant (0.0)"),
+    (lambda: spearman(np.eye(9), NO_NUMBERS), "b holds 81 values that are NaN or infinite"),
+    (lambda: ssim(ONES, ONES, data_range=0), "data_range is 0; allowed: a finite number above 0"),
+    (lambda: pairwise(ONES[None], "ssim"),
+     "maps has shape (1, 9, 9); allowed: (k, H, W) with k >= 2"),
+    (lambda: pairwise(np.ones((2, 9, 9)), "mse"),
+     "metric is 'mse'; allowed: ssim, hog, spearman"),
+])
+def test_bad_maps(call, message):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert message in str(caught.value)

@@ -14,9 +14,8 @@ import pytest
 from test_cli import call
 from test_runner import project, write  # noqa: F401 (project is a fixture)
 
-from xai_repro import workbook
 from xai_repro.ground import root
-from xai_repro.workbook import runner, sweep
+from xai_repro.workbook import keys, runner, sweep
 
 DEFAULTS = 'profile = "smoke"\nresults = ""\ndevice = "auto"\nn = 2\nsides = 6'
 THROW = """
@@ -69,7 +68,7 @@ def one_job(write_sweep):
 @pytest.fixture
 def real_code_version(coin, monkeypatch):
     """The runner's key of the library, as other processes compute it."""
-    monkeypatch.setattr(runner, "code_version", workbook.code_version)
+    monkeypatch.setattr(runner, "code_version", keys.code_version)
 
 
 def call_sweep(path, *options):
@@ -303,7 +302,7 @@ def test_shards_on_workers_share_only_the_store(shared, real_code_version):
 def test_a_shard_that_does_not_exist_is_refused(shared, shard, message):
     job = sweep.Job("coin", shard=shard)
     with pytest.raises(ValueError, match=message):
-        job.place()
+        job.locate()
     assert call("run", "coin", "--shard", shard).exit_code == 2
 
 
@@ -317,7 +316,7 @@ def test_an_experiment_without_shards_is_refused(coin):
     with pytest.raises(ValueError, match="has no shards"):
         sweep.aggregate([sweep.Job("coin")])
     with pytest.raises(ValueError, match="does not loop over shard"):
-        runner.place("coin", shard="1/2")
+        runner.locate("coin", shard="1/2")
 
 
 @pytest.mark.parametrize("experiment", [
@@ -365,7 +364,7 @@ def test_here_on_workers_and_on_a_scheduler_that_runs_already(coin):
         assert states(sweep.run(jobs, client)) == ["skipped"]*3
 
 
-def test_a_job_that_fails_stops_no_other(write_sweep):
+def test_a_job_that_fails_stops_no_other(write_sweep, real_code_version):
     path = write_sweep("jobs: [{experiment: coin, grid: {sides: [13, 6]}}]")
     shown = call_sweep(path)
     assert shown.exit_code == 1
@@ -405,8 +404,8 @@ def test_an_error_outside_the_notebook_is_reported_and_stops_no_other(write_swee
 
 def test_a_run_in_another_process_is_seen_and_waited_for(coin):
     job = sweep.Job("coin")
-    lock = job.place().lock
-    with runner._alone(lock):
+    lock = job.locate().lock
+    with runner.locked(lock):
         assert sweep.status([job]).state.tolist() == ["running"]
     assert sweep.status([job]).state.tolist() == ["waiting"]
     assert not runner.running(lock)
@@ -506,12 +505,12 @@ jobs:
 
 def check_table(folder, job) -> None:
     """A job is done, its table is whole and no other process ran it at the same time."""
-    at = job.place()
+    paths = job.locate()
     n = job.overrides["n"]
-    record = json.loads((at.results/"run.json").read_text())
+    record = json.loads((paths.results/"run.json").read_text())
     assert record["parameters"]["n"] == n
-    assert (at.results/"throws.csv").read_text() == throws_table(n)
-    log = (folder/f"{at.name}.log").read_text().split()
+    assert (paths.results/"throws.csv").read_text() == throws_table(n)
+    log = (folder/f"{paths.name}.log").read_text().split()
     assert "together" not in log
     assert log[-1] == "end"
 

@@ -1,160 +1,296 @@
-"Texts as functions of their tokens."
+"""Texts as functions of their tokens and words; sentence classifiers."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from xai_repro.evaluate import certificates as C
-from xai_repro.zoo import instances as inputs, text
+from xai_repro.evaluate.certificates import soft_stability
+from xai_repro.inputs.text import MaskedTokens, of_text, over_words
+from xai_repro.zoo import text
+from xai_repro.zoo.instances import text_instances
 
 SENTENCE = "The sun is out, the sea is warm and the children are building castles."
 
 
 @pytest.fixture(scope="module")
-def zero(): return text.load_text("zero_shot", "cpu")
+def zero():
+    return text.load_text("zero_shot", "cpu")
 
 
 @pytest.fixture(scope="module")
-def value(zero): return text.MaskedText(zero, SENTENCE)
+def value(zero):
+    return MaskedTokens(zero, SENTENCE)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return text.embedded_texts()
+
+
+def accuracy(classifier, rows):
+    predicted = classifier.predict(rows.text).argmax(1).numpy()
+    return (predicted == rows.label).mean()
+
+
+def repeated(ids, n):
+    return torch.as_tensor(np.tile(ids, (n, 1)))
+
+
+def random_masks(seed, n, d):
+    return np.random.default_rng(seed).random((n, d)) < .5
+
+
+def is_close(ours, theirs, atol):
+    return np.allclose(ours, theirs, atol=atol)
 
 
 def test_the_embedding_is_the_mean_of_the_last_layer(zero):
-    ids = torch.as_tensor(zero.encode(SENTENCE))[None]
-    states = zero.network(input_ids=ids).last_hidden_state.mean(1)
-    assert torch.allclose(zero.embed(ids, torch.ones_like(ids)), states/states.norm(dim=1, keepdim=True), atol=1e-6)
+    ids = repeated(zero.encode(SENTENCE), 1)
+    mean = zero.network(input_ids=ids).last_hidden_state.mean(1)
+    expected = mean/mean.norm(dim=1, keepdim=True)
+    embedding = zero.embed(ids, torch.ones_like(ids))
+    assert torch.allclose(embedding, expected, atol=1e-6)
 
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_leaving_tokens_out_is_masking_their_attention(zero, value, seed):
-    masks = np.random.default_rng(seed).random((6, value.n_features)) < .5
+    masks = random_masks(seed, 6, value.n_features)
     masks[0] = True
-    slow = zero.logits(torch.as_tensor(np.tile(value.tokens, (6, 1))), torch.as_tensor(masks).long()).softmax(1)
-    assert np.allclose(text.MaskedText(zero, SENTENCE)(masks), slow.numpy(), atol=1e-5)
+    ids = repeated(value.tokens, 6)
+    attention = torch.as_tensor(masks).long()
+    slow = zero.logits(ids, attention).softmax(1)
+    fast = MaskedTokens(zero, SENTENCE)(masks)
+    assert is_close(fast, slow.numpy(), atol=1e-5)
 
 
-def test_nothing_left_is_the_heads_bias(zero, value):
-    assert np.allclose(value(np.zeros((1, value.n_features), bool)), torch.softmax(zero.bias, 0).numpy(), atol=1e-6)
+def test_without_tokens_the_scores_are_the_heads_bias(zero, value):
+    none = np.zeros((1, value.n_features), bool)
+    expected = torch.softmax(zero.bias, 0)
+    assert is_close(value(none), expected.numpy(), atol=1e-6)
 
 
-def test_the_mask_token_takes_the_place_of_what_is_absent(zero):
-    masked, keep = text.MaskedText(zero, SENTENCE, "mask_token"), np.random.default_rng(0).random(17) < .5
-    keep = np.resize(keep, masked.n_features)
-    keep[[0, -1]] = True
-    written = " ".join(token if kept else "[MASK]" for token, kept in zip(zero.tokens(SENTENCE)[1:-1], keep[1:-1]))
-    assert np.allclose(masked(keep[None]), zero.predict([written]).numpy(), atol=1e-5)
+def test_the_mask_token_replaces_absent_tokens(zero):
+    masked = MaskedTokens(zero, SENTENCE, "mask_token")
+    masks = random_masks(0, 1, masked.n_features)
+    masks[:, [0, -1]] = True
+    tokens = np.where(masks[0], zero.tokens(SENTENCE), "[MASK]")
+    written = " ".join(tokens[1:-1])
+    expected = zero.predict([written])
+    assert is_close(masked(masks), expected.numpy(), atol=1e-5)
 
 
 def test_word_embeddings_go_the_same_way_as_ids(zero):
     ids = zero.encode(SENTENCE)
-    one = torch.ones(1, len(ids), dtype=torch.long)
-    assert torch.allclose(zero.logits(zero.word_embeddings(ids)[None], one), zero.logits(torch.as_tensor(ids)[None], one), atol=1e-5)
+    attention = torch.ones(1, len(ids), dtype=torch.long)
+    embeddings = zero.word_embeddings(ids)
+    of_embeddings = zero.logits(embeddings[None], attention)
+    of_ids = zero.logits(repeated(ids, 1), attention)
+    assert torch.allclose(of_embeddings, of_ids, atol=1e-5)
 
 
-def test_the_trained_head_is_as_accurate_as_stated(assets):
-    "Validation .717, test .742, when it was trained; on 374 and the first 300."
+@pytest.mark.parametrize("split, n, stated", [("val", 374, .717), ("test", 300, .742)])
+def test_the_trained_head_is_as_accurate_as_stated(assets, split, n, stated):
+    """Validation .717, test .742, when it was trained; on 374 and the first 300."""
     classifier = text.load_text("emotion", "cpu")
-    for split, n, stated in (("val", 374, .717), ("test", 300, .742)):
-        rows = text.tweets(split).iloc[:n]
-        assert abs((classifier.predict(rows.text).argmax(1).numpy() == rows.label).mean() - stated) < .06
+    rows = text.tweets(split)
+    measured = accuracy(classifier, rows.iloc[:n])
+    assert abs(measured - stated) < .06
+
+
+@pytest.mark.parametrize("split, n", [("train", 3257), ("val", 374), ("test", 1421)])
+def test_the_tweets_are_all_there(assets, split, n):
+    assert len(text.tweets(split)) == n
 
 
 def test_the_sources(assets):
-    assert [len(text.tweets(s)) for s in ("train", "val", "test")] == [3257, 374, 1421] and set(text.tweets("val").label) == {0, 1, 2, 3}
+    rows = text.tweets("val")
+    assert set(rows.label) == {0, 1, 2, 3}
     drawn = text.draw_texts("tweets_val", 10)
-    assert drawn.equals(text.draw_texts("tweets_val", 10)) and drawn.text.iloc[:5].tolist() == text.draw_texts("tweets_val", 5).text.tolist()
+    again = text.draw_texts("tweets_val", 10)
+    fewer = text.draw_texts("tweets_val", 5)
+    assert drawn.equals(again)
+    assert drawn[:5].equals(fewer)
 
 
-def test_embedded_texts_are_balanced_and_mostly_understood(zero):
-    rows = text.embedded_texts()
-    assert len(rows) == 40 and rows.label.value_counts().eq(10).all() and rows.text.is_unique
-    assert (zero.predict(rows.text).argmax(1).numpy() == rows.label).mean() > .5
+def test_embedded_texts_are_balanced_and_mostly_understood(zero, rows):
+    assert len(rows) == 40
+    assert rows.label.value_counts().eq(10).all()
+    assert rows.text.is_unique
+    assert accuracy(zero, rows) > .5
 
 
-def test_inputs_are_ready_to_be_certified(zero):
-    x, *_ = inputs.text_inputs(zero, "embedded", 2, shortest=12)
-    assert x.d >= 12 and x.target == zero.predict([text.draw_texts("embedded", 40).text[int(x.name.split("/")[1])]]).argmax()
-    alpha = np.arange(x.d) < x.d//4
-    assert C.soft_stability(x.value, alpha, 2).n_queries <= 150
-    with pytest.raises(ValueError, match=f"radius is {x.d}; allowed: a whole number from 0 to {int((~alpha).sum())}, the number of features that alpha lacks"): C.soft_stability(x.value, alpha, x.d)
+def test_instances_are_ready_to_be_certified(zero):
+    x, *_ = text_instances(zero, "embedded", 2, shortest=12)
+    assert x.d >= 12
+    _, index = x.name.split("/")
+    rows = text.draw_texts("embedded", 40)
+    scores = zero.predict([rows.text[int(index)]])
+    assert x.target == scores.argmax()
+    alpha = np.zeros(x.d, bool)
+    alpha[:x.d//4] = True
+    certificate = soft_stability(x.value, alpha, 2)
+    assert certificate.n_queries <= 150
+    n_absent = int((~alpha).sum())
+    allowed = f"a whole number from 0 to {n_absent}, the number of features that alpha lacks"
+    with pytest.raises(ValueError, match=f"radius is {x.d}; allowed: {allowed}"):
+        soft_stability(x.value, alpha, x.d)
 
 
-@pytest.mark.parametrize("call, error, words", [
-    (lambda: text.load_text("roberta"), ValueError, ["name", "roberta", "zero_shot, emotion"]),
-    (lambda: text.draw_texts("imdb", 3), ValueError, ["source", "imdb", "embedded"]),
-    (lambda: text.draw_texts("embedded", 41), ValueError, ["n is 41", "from 1 to 40"]),
-    (lambda: text.tweets("dev"), ValueError, ["split", "train, val, test"]),
-    (lambda: text.MaskedText(text.load_text(), "  "), ValueError, ["text", "at least one word"]),
-    (lambda: text.MaskedText(text.load_text(), "a b", "zero"), ValueError, ["removal", "attention, mask_token"])])
-def test_bad_input(call, error, words, assets):
-    with pytest.raises(error) as caught: call()
-    for word in words: assert word in str(caught.value)
+def raises_with(call, words):
+    with pytest.raises(ValueError) as caught:
+        call()
+    message = str(caught.value)
+    return all(word in message for word in words)
 
 
-def test_training_a_head_learns(zero):
-    rows = text.embedded_texts()
+def test_an_unknown_head_is_refused():
+    assert raises_with(lambda: text.load_text("roberta"), ["name", "roberta", "zero_shot, emotion"])
+
+
+@pytest.mark.parametrize(
+    "source, n, words",
+    [
+        ("imdb", 3, ["source", "imdb", "embedded"]),
+        ("embedded", 41, ["n is 41", "from 1 to 40"]),
+    ],
+)
+def test_texts_that_there_are_not_are_refused(source, n, words):
+    assert raises_with(lambda: text.draw_texts(source, n), words)
+
+
+def test_an_unknown_split_is_refused(assets):
+    assert raises_with(lambda: text.tweets("dev"), ["split", "train, val, test"])
+
+
+@pytest.mark.parametrize(
+    "written, removal, words",
+    [
+        ("  ", "attention", ["text", "at least one word"]),
+        ("a b", "zero", ["removal", "attention, mask_token"]),
+    ],
+)
+def test_bad_tokens_are_refused(zero, written, removal, words):
+    assert raises_with(lambda: MaskedTokens(zero, written, removal), words)
+
+
+# heads
+
+def embeddings(classifier, texts):
+    with torch.no_grad():
+        parts = [classifier.embed(*batch) for batch in classifier.batches(texts, 1)]
+    return torch.cat(parts).numpy()
+
+
+def test_training_a_head_learns(zero, rows):
     weight, bias = text.train_head(zero, rows, strength=100.)
-    with torch.no_grad(): X = torch.cat([zero.embed(*zero._padded([zero.encode(t)])) for t in rows.text]).numpy()
-    assert weight.shape == (4, 384) and ((X @ weight.T + bias).argmax(1) == rows.label).mean() > .9
+    assert weight.shape == (4, 384)
+    X = embeddings(zero, rows.text)
+    logits = X @ weight.T + bias
+    is_correct = logits.argmax(1) == rows.label
+    assert is_correct.mean() > .9
 
 
-def test_a_head_of_two_classes_gives_scikit_learns_probabilities(zero):
+def test_a_head_of_two_classes_gives_scikit_learns_probabilities(zero, rows):
     from sklearn.linear_model import LogisticRegression
-    rows = text.embedded_texts().query("label < 2").reset_index(drop=True)
-    weight, bias = text.train_head(zero, rows)
-    with torch.no_grad(): X = torch.cat([zero.embed(*zero._padded([zero.encode(t)])) for t in rows.text]).numpy()
-    theirs = LogisticRegression(C=3., max_iter=5000).fit(X, rows.label).predict_proba(X)
-    assert weight.shape == (2, 384) and np.allclose(torch.as_tensor(X @ weight.T + bias).softmax(1), theirs, atol=1e-4)
+    two = rows.query("label < 2").reset_index(drop=True)
+    weight, bias = text.train_head(zero, two)
+    assert weight.shape == (2, 384)
+    X = embeddings(zero, two.text)
+    regression = LogisticRegression(C=3., max_iter=5000).fit(X, two.label)
+    theirs = regression.predict_proba(X)
+    logits = torch.as_tensor(X @ weight.T + bias)
+    ours = logits.softmax(1)
+    assert is_close(ours, theirs, atol=1e-4)
 
 
 # words as features
 
-def test_a_words_pieces_go_together_and_the_special_tokens_stay(zero):
-    value, words = text.over_words(zero, SENTENCE, "attention")
-    by_token = text.MaskedText(zero, SENTENCE)
-    masks = np.random.default_rng(3).random((5, len(words))) < .5
+def word_of_each_token(zero):
+    """The lower-case word of each token, None for special ones."""
     pieces = zero.tokens(SENTENCE)
     owner = zero.tokenizer(SENTENCE).word_ids()
-    lower = [None if w is None else "".join(p.removeprefix("##") for p, o in zip(pieces, owner) if o == w) for w in owner]
-    there = np.array([[word is None or mask[words.index(word)] for word in lower] for mask in masks])
-    assert value.n_features == len(words) == len(set(words)) and np.allclose(value(masks), by_token(there), atol=1e-6)
+    words = {}
+    for piece, word in zip(pieces, owner, strict=True):
+        words.setdefault(word, []).append(piece.removeprefix("##"))
+    joined = {word: "".join(parts) for word, parts in words.items()}
+    joined[None] = None
+    return [joined[word] for word in owner]
+
+
+def test_a_words_pieces_go_together_and_the_special_tokens_stay(zero, value):
+    by_word, words = over_words(zero, SENTENCE, "attention")
+    assert by_word.n_features == len(words) == len(set(words))
+    masks = random_masks(3, 5, len(words))
+    of_words = dict(zip(words, masks.T, strict=True))
+    of_words[None] = np.ones(5, bool)
+    of_tokens = np.stack([of_words[word] for word in word_of_each_token(zero)], 1)
+    assert is_close(by_word(masks), value(of_tokens), atol=1e-6)
 
 
 def test_a_text_is_cut_off_at_the_window(zero):
-    from dataclasses import replace
     short = replace(zero, window=10)
-    value, words = text.over_words(short, SENTENCE)
-    assert len(short.encode(SENTENCE)) == 10 and value.n_features <= 8 and np.allclose(value(np.ones((1, value.n_features), bool)), short.predict([SENTENCE]), atol=1e-5)
-    with pytest.raises(ValueError, match="text is ' '; allowed: a text of at least one word"): text.over_words(zero, " ")
+    by_word, _ = over_words(short, SENTENCE)
+    assert len(short.encode(SENTENCE)) == 10
+    assert by_word.n_features <= 8
+    full = np.ones((1, by_word.n_features), bool)
+    expected = short.predict([SENTENCE])
+    assert is_close(by_word(full), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="text is ' '; allowed: a text of at least one word"):
+        over_words(zero, " ")
 
 
 # a classifier of transformers' hub
 
 @pytest.fixture(scope="module")
 def hub(zero, tmp_path_factory):
-    "A small RoBERTa with random weights and MiniLM's tokens, saved as the hub's are."
+    """A small RoBERTa with random weights and MiniLM's tokens, saved as the hub's are."""
     from transformers import RobertaConfig, RobertaForSequenceClassification
     torch.manual_seed(0)
-    config = RobertaConfig(vocab_size=len(zero.tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, num_labels=3, pad_token_id=zero.tokenizer.pad_token_id, initializer_range=.5)
+    config = RobertaConfig(
+        vocab_size=len(zero.tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        num_labels=3,
+        pad_token_id=zero.tokenizer.pad_token_id,
+        initializer_range=.5,
+    )
     folder = tmp_path_factory.mktemp("hub")
-    RobertaForSequenceClassification(config).save_pretrained(folder); zero.tokenizer.save_pretrained(folder)
+    RobertaForSequenceClassification(config).save_pretrained(folder)
+    zero.tokenizer.save_pretrained(folder)
     return text.load_text(f"hf:{folder}", "cpu")
 
 
 def test_a_hub_classifier_is_masked_by_its_attention(hub):
-    value, masks = text.MaskedText(hub, SENTENCE), np.random.default_rng(0).random((8, 17)) < .5
-    masks = np.resize(masks, (8, value.n_features))
-    masks[0], masks[1, 0] = True, False               # whole; the token that its head reads is absent
-    with torch.no_grad(): direct = hub.network(input_ids=torch.as_tensor(np.tile(value.tokens, (8, 1))), attention_mask=torch.as_tensor(masks).long()).logits.softmax(1)
-    assert np.allclose(value(masks), direct.numpy(), atol=1e-6)
-    assert np.allclose(value(masks[:1]), hub.predict([SENTENCE]).numpy(), atol=1e-5) and hub.class_names == ["LABEL_0", "LABEL_1", "LABEL_2"]
-    assert np.ptp(value(masks), axis=0).max() > .01
+    value = MaskedTokens(hub, SENTENCE)
+    masks = random_masks(0, 8, value.n_features)
+    masks[0] = True
+    masks[1, 0] = False               # the token that its head reads
+    ids = repeated(value.tokens, 8)
+    attention = torch.as_tensor(masks).long()
+    with torch.no_grad():
+        output = hub.network(input_ids=ids, attention_mask=attention)
+    direct = output.logits.softmax(1)
+    scores = value(masks)
+    assert is_close(scores, direct.numpy(), atol=1e-6)
+    predicted = hub.predict([SENTENCE])
+    assert is_close(scores[:1], predicted.numpy(), atol=1e-5)
+    assert np.ptp(scores, axis=0).max() > .01
+    assert hub.class_names == ["LABEL_0", "LABEL_1", "LABEL_2"]
 
 
 def test_a_hub_classifier_has_gradients_and_a_mask_token(hub):
-    view = inputs.of_text(hub, SENTENCE)
+    view = of_text(hub, SENTENCE)
     x = view.x[None].clone().requires_grad_()
     view.logits(x)[0, 0].backward()
     assert x.grad.abs().sum() > 0
-    assert text.MaskedText(hub, SENTENCE, "mask_token")(np.zeros((1, len(view.x)), bool)).shape == (1, 3)
-    with pytest.raises(NotImplementedError, match="has its own head"): hub.embed(None, None)
+    masked = MaskedTokens(hub, SENTENCE, "mask_token")
+    none = np.zeros((1, len(view.x)), bool)
+    assert masked(none).shape == (1, 3)
+    with pytest.raises(NotImplementedError, match="has its own head"):
+        hub.embed(None, None)

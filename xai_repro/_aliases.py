@@ -17,7 +17,6 @@ MODULES = {
                      "inputs.instance", "inputs.image", "inputs.text"),
     "autoencoder": ("zoo.autoencoder",),
     "boolean": ("evaluate.boolean",),
-    "bridges": ("evaluate.bridges",),
     "certificates": ("evaluate.certificates",),
     "cli": ("workbook.cli",),
     "data": ("zoo.assets", "zoo.photographs", "workbook.shards", "ground"),

@@ -6,17 +6,20 @@
 __all__ = ['KEY_BYTES', 'KEY_OVERHEAD', 'CACHE_BYTES', 'ALL_COLUMNS', 'short_key', 'Memory', 'Answers', 'Cache', 'Store']
 
 # %% ../nbs/cache.ipynb #61718c69
-import sqlite3
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .checks import check_count
 from .ground import root, write_atomically
+
+if TYPE_CHECKING:
+    import sqlite3
 
 # %% ../nbs/cache.ipynb #8d064272
 KEY_BYTES = 32         # a longer key is replaced by its digest
@@ -129,7 +132,8 @@ class Answers:
                 database.execute(_TABLE)
                 database.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", rows)
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> "sqlite3.Connection":
+        import sqlite3
         database = sqlite3.connect(self.path, timeout=_WAIT)
         database.execute("PRAGMA synchronous = OFF")     # a crash of the machine costs a cache
         return database
@@ -137,6 +141,7 @@ class Answers:
     @contextmanager
     def _mending(self) -> Iterator[None]:
         """Remove a damaged file, with a warning that names it; go on without one that is locked."""
+        import sqlite3
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -175,7 +180,7 @@ class Cache:
             path.unlink(missing_ok=True)
             excess -= stat.st_size
 
-# %% ../nbs/cache.ipynb #664f99bc
+# %% ../nbs/cache.ipynb #4487b68e
 class Store:
     """Arrays by digest in a folder (data/cache by default): computed once, found again."""
 
@@ -197,6 +202,10 @@ class Store:
         path = self.path(key)
         if not path.exists():
             arrays = compute()
-            write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+
+            def write(temporary: Path) -> None:
+                np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # numpy's stub
+
+            write_atomically(path, write)
         with np.load(path, allow_pickle=False) as stored:
             return dict(stored)

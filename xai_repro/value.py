@@ -56,16 +56,21 @@ class MaskedValue:
         self.answers = answers
         self.n_queries = 0      # perturbations that were not in memory: the passes from nothing
         self.n_passes = 0       # forward passes really made: fewer, where answers were on disk
-        self._memory = Memory(self.cache_size)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._memory = Memory(self.cache_size)         # rows of all columns
+        self._columns: dict[int, Memory] = {}          # of one column, as read from disk
+        self._stored: dict[int | None, set[bytes]] = {}    # keys that are on disk, by column
         self._lock = threading.RLock()
 
     def __getstate__(self) -> dict:
-        return {name: v for name, v in vars(self).items() if name not in ("_lock", "_memory")}
+        own = ("_memory", "_columns", "_stored", "_lock")
+        return {name: v for name, v in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self._memory = Memory(self.cache_size)
-        self._lock = threading.RLock()
+        self._forget()
 
     def fresh(self) -> "MaskedValue":
         """The same value function with nothing in memory, whose counts begin at 0."""
@@ -135,18 +140,12 @@ class MaskedValue:
 
     def _gather(self, keys, perturbations, score, column: int | None) -> np.ndarray:
         """Scores of distinct keys: from memory, from disk, and the rest from the model."""
-        in_memory = np.array([key in self._memory for key in keys])
-        parts = []
-        if in_memory.any():
-            known = np.flatnonzero(in_memory)
-            scores = self._memory[[keys[i] for i in known]]
-            parts.append((known, _column_of(scores, column)))
-        missing = np.flatnonzero(~in_memory)
+        parts = self._remembered(keys, column)
+        known = {int(i) for index, _ in parts for i in index}
+        missing = np.array([i for i in range(len(keys)) if i not in known], int)
         stored = self._read(keys, missing, column)
         if stored:
-            found = np.array(list(stored))
-            parts.append((found, np.stack(list(stored.values()))))
-            self.n_queries += len(stored)
+            parts.append((np.array(list(stored)), np.stack(list(stored.values()))))
             missing = np.array([i for i in missing if i not in stored], int)
         for start in range(0, len(missing), self.batch_size):
             batch = missing[start:start + self.batch_size]
@@ -154,7 +153,7 @@ class MaskedValue:
             batch_keys = [keys[i] for i in batch]
             self._memory.add(batch_keys, scores)
             wanted = _column_of(scores, column)
-            if self.answers is not None: self.answers.write(batch_keys, wanted, column)
+            self._write(batch_keys, wanted, column)
             parts.append((batch, wanted))
         dtype = np.result_type(*(scores.dtype for _, scores in parts))
         gathered = np.empty((len(keys), *parts[0][1].shape[1:]), dtype)
@@ -162,11 +161,47 @@ class MaskedValue:
             gathered[index] = scores
         return gathered
 
+    def _remembered(self, keys, column: int | None) -> list[tuple[np.ndarray, np.ndarray]]:
+        """What is in memory: indices of keys, and their scores."""
+        in_rows = np.array([key in self._memory for key in keys])
+        parts = []
+        if in_rows.any():
+            index = np.flatnonzero(in_rows)
+            known = [keys[i] for i in index]
+            scores = _column_of(self._memory[known], column)
+            self._write(known, scores, column)
+            parts.append((index, scores))
+        if column not in self._columns: return parts
+        of_column = self._columns[column]
+        pairs = zip(keys, in_rows, strict=True)
+        in_column = np.array([key in of_column and not there for key, there in pairs])
+        if in_column.any():
+            index = np.flatnonzero(in_column)
+            parts.append((index, of_column[[keys[i] for i in index]]))
+        return parts
+
     def _read(self, keys, missing: np.ndarray, column: int | None) -> dict[int, np.ndarray]:
-        """What is on disk of the missing keys, by their index."""
+        """What is on disk of the missing keys, by their index; it is remembered."""
         if self.answers is None or len(missing) == 0: return {}
         stored = self.answers.read([keys[i] for i in missing], column)
+        if not stored: return {}
+        memory = self._memory
+        if column is not None: memory = self._columns.setdefault(column, Memory(self.cache_size))
+        memory.add(list(stored), np.stack(list(stored.values())))
+        self._stored.setdefault(column, set()).update(stored)
+        self.n_queries += len(stored)
         return {int(i): stored[keys[i]] for i in missing if keys[i] in stored}
+
+    def _write(self, keys, scores: np.ndarray, column: int | None) -> None:
+        """Store what is not on disk yet."""
+        if self.answers is None: return
+        stored = self._stored.setdefault(column, set())
+        new = [i for i, key in enumerate(keys) if key not in stored]
+        if not new: return
+        new_keys = [keys[i] for i in new]
+        self.answers.write(new_keys, scores[new], column)
+        if len(stored) > 4*self.cache_size: stored.clear()
+        stored.update(new_keys)
 
     def _ask(self, score: Callable, batch: np.ndarray) -> np.ndarray:
         """Scores [b, K] of one batch, copied: a model may write its next scores over them."""

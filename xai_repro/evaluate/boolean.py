@@ -154,7 +154,8 @@ def mass(
     Source: soft stability, C.4 (power 1).
     """
     c = check_table("coefficients", coefficients)
-    return np.bincount(sizes(_n_bits(c)), np.abs(c)**power)
+    size = sizes(_n_bits(c))
+    return np.bincount(size, np.abs(c)**power)
 
 # %% ../../nbs/evaluate/boolean.ipynb #be693ccb
 def random_mask(
@@ -168,7 +169,7 @@ def random_mask(
     Source: soft stability, Definition 4.1.
     """
     lam = check_share("lam", lam)
-    matrix = [[1, 0], [1 - lam, lam]]
+    matrix = np.array([[1, 0], [1 - lam, lam]])
     return on_each_bit(check_table("h", h), matrix)
 
 def random_flip(
@@ -182,7 +183,7 @@ def random_flip(
     Source: soft stability, C.4.
     """
     q = (1 - check_share("lam", lam))/2
-    matrix = [[1 - q, q], [q, 1 - q]]
+    matrix = np.array([[1 - q, q], [q, 1 - q]])
     return on_each_bit(check_table("h", h), matrix)
 
 # %% ../../nbs/evaluate/boolean.ipynb #0fed1d99
@@ -243,7 +244,8 @@ def inclusion(
     j = np.arange(check_count("radius", radius, 0, m) + 1)
     k = np.arange(m + 1)[:, None]
     others = np.maximum(j - k, 0)
-    n_containing = np.where(j >= k, comb(m - k, others), 0)
+    n_ways = comb(m - k, others)
+    n_containing = np.where(j >= k, n_ways, 0)
     n_masks = np.sum(comb(m, j))
     return n_containing.sum(1)/n_masks
 
@@ -496,7 +498,7 @@ def _statement(place: str, says: str, kind: str, printed: bool = True) -> Callab
         return sides
     return enter
 
-# %% ../../nbs/evaluate/boolean.ipynb #e1a4f93d
+# %% ../../nbs/evaluate/boolean.ipynb #b912e1be
 @_statement("Theorem 4.3, Lemma A.2", "M_λ χ_S = Σ_{T⊆S} λ^|T| (1-λ)^|S∖T| χ_T", "equal")
 def _masked_parities(q: Problem) -> Sides:
     parities = _parities(q.n)
@@ -546,7 +548,8 @@ def _masked_biased_basis(q: Problem) -> Sides:
     half_size = sizes(q.n)[:, None]/2
     shrinkage = (q.lam - q.p)/(1 - q.p)
     factor = shrinkage**half_size
-    bias = min(q.p/q.lam, 1 - 1e-12)
+    below_one = 1 - 1e-12
+    bias = min(q.p/q.lam, below_one)
     return masked, factor*_chi(q.n, bias)
 
 @_statement(
@@ -580,7 +583,8 @@ def _monotone_expansion(q: Problem) -> Sides:
 @_statement("Lemma B.1", "E 1_S 1_T = 2^{-|S∪T|}", "equal")
 def _products_of_inclusions(q: Problem) -> Sides:
     is_included = _included(q.n)
-    products = is_included.astype(float) @ is_included.T/2**q.n
+    n_containing = is_included.astype(float) @ is_included.T
+    products = n_containing/2**q.n
     index = np.arange(2**q.n)
     union = index[:, None] | index
     return products, 2.**-sizes(q.n)[union]
@@ -670,7 +674,7 @@ def _smoothing_shrinks_the_bound(q: Problem) -> Sides:
     smoothed = smoothed_bound(q.h, q.alpha, q.radius, q.lam)
     return smoothed, q.lam*bound + ROUNDING
 
-# %% ../../nbs/evaluate/boolean.ipynb #e87b6f7e
+# %% ../../nbs/evaluate/boolean.ipynb #cddc5b44
 def check_statements(
     problems: Sequence[Problem],
     tolerance: float = 1e-10,  # of a violation, up to which a statement holds
@@ -686,7 +690,7 @@ def check_statements(
     for statement in STATEMENTS:
         violations = np.array([statement.violation(problem) for problem in problems])
         text = (statement.place, statement.says, statement.kind, statement.printed)
-        holds = int((violations <= tolerance).sum())
-        rows.append((*text, len(violations), holds, violations.max()))
+        holds = violations <= tolerance
+        rows.append((*text, len(violations), holds.sum(), violations.max()))
     columns = ["place", "says", "kind", "printed", "problems", "holds", "violation"]
     return pd.DataFrame(rows, columns=columns)

@@ -395,9 +395,9 @@ def soft_stability(
         n = most
         predicted = predictions(value, masks)
         s = int((predicted == reference).sum())
-        low, high = INTERVALS[interval](s, n, delta)
+        low, high = map(float, INTERVALS[interval](s, n, delta))
         rate = s/n
-    ends = (max(0., float(low)), min(1., float(high)))
+    ends = (max(0., low), min(1., high))
     n_queries = _n_queries_since(before, value, n + 1)
     return Certificate(rate, ends, n, s, n_queries, radius, int(reference), eps, delta)
 

@@ -17,7 +17,10 @@ from numpy.typing import ArrayLike
 from ..checks import check_choice, check_count, check_real, check_vector, to_numpy
 
 # %% ../../nbs/evaluate/similarity.ipynb #29af09da
-BY = {"signed": lambda weights: weights, "absolute": np.abs}
+BY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "signed": np.asarray,
+    "absolute": np.abs,
+}
 TIES = ("expected", "index")
 
 def _sure_and_tied(w: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

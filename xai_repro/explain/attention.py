@@ -12,12 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from .transformers import rollout, vit_cx
-from ..vision_transformers import kind_of
-
 # %% ../../nbs/explain/attention.ipynb #825b4ff2
 def _network_and_input(view) -> tuple[nn.Module, torch.Tensor]:
     """A view's transformer, and the image that it reads: normalised, [3, H, W]."""
+    from xai_repro.vision_transformers import kind_of
     network = getattr(view.network, "_orig_mod", view.network)
     kind_of(network)
     read: list[torch.Tensor] = []
@@ -39,6 +37,8 @@ def rollout_scores(instance: Any, target: int) -> np.ndarray:
     Raises: a ValueError for a network that does not read a set of tokens.
     Source: Abnar and Zuidema 2020.
     """
+    from xai_repro.explain.transformers import rollout
+    from xai_repro.vision_transformers import kind_of
     view = instance.differentiable()
     network, image = _network_and_input(view)
     kind = kind_of(network)
@@ -59,6 +59,7 @@ def vit_cx_scores(
     Raises: a ValueError for a network that does not read a set of tokens.
     Source: Xie et al. 2023.
     """
+    from xai_repro.explain.transformers import vit_cx
     view = instance.differentiable()
     network, image = _network_and_input(view)
     heat = vit_cx(network, image, target, threshold, noise, seed)

@@ -106,7 +106,7 @@ def _check_for_values(distribution: Distribution) -> None:
                "value function does not show; allowed: one without log_kernel, or approximate")
     raise ValueError(message)
 
-def _perturber(value: Any, distribution: Distribution) -> Callable[[np.ndarray], np.ndarray]:
+def _perturber(value: Any, distribution: Distribution) -> Callable[..., np.ndarray]:
     """The method of `value` that scores noise (`add`) or factors (`scale`)."""
     operator = distribution.operator
     method = getattr(value, operator, None)
@@ -156,7 +156,7 @@ def fit(
     shift = counted.max() if alpha == 0 else 0
     coef, intercept, r2 = ridge(samples.Z, samples.y, np.exp(log_w - shift), alpha)
     size = float(effective_sample_size(log_w))
-    total = float(np.exp(logsumexp(counted)))
+    total = float(np.exp(np.asarray(logsumexp(counted))))
     explanation = Explanation(
         coef, float(intercept), float(r2), samples.n_queries, size, total, len(samples.y), samples)
     _warn(explanation, alpha)
@@ -228,7 +228,7 @@ def _match_gradients(
     intercept, r2 = fitted_by(weights[None], Z.astype(float), y[None], w)
     samples = Samples(Z, y, distribution, len(Z))
     size = float(effective_sample_size(log_w))
-    total = float(np.exp(logsumexp(log_w)))
+    total = float(np.exp(np.asarray(logsumexp(log_w))))
     return Explanation(
         weights, float(intercept[0]), float(r2[0]), len(Z), size, total, len(Z), samples)
 
@@ -294,7 +294,7 @@ def alime(
     around = distributions.embedded(encode, sigma, power)
     return explain(value, target, around, alpha, n_samples, seed)
 
-DISTRIBUTIONS = {
+DISTRIBUTIONS: dict[str, Callable[..., Distribution]] = {
     "binomial": distributions.binomial,
     "gauss": distributions.gauss,
     "laplace": distributions.laplace,
@@ -381,7 +381,8 @@ def approximate(
     parts = [solve(rows, chunk, fill) for chunk in chunks]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     if X.ndim == 1: columns = [column[0] for column in columns]
-    return Approximation(*columns, n_queries=rows.n_queries)
+    weights, intercept, r2, size = columns
+    return Approximation(weights, intercept, r2, size, rows.n_queries)
 
 def _check_baseline(baseline: Any, points: torch.Tensor) -> torch.Tensor:
     b = torch.as_tensor(to_numpy(baseline)).to(points)

@@ -20,7 +20,7 @@ from .attribution import Attribution
 if TYPE_CHECKING:
     import pandas as pd
 
-# %% ../../nbs/explain/methods.ipynb #f4302013
+# %% ../../nbs/explain/methods.ipynb #607f9d83
 _COMMON = ("value", "instance", "target", "n_samples", "seed")
 
 @dataclass(frozen=True)
@@ -68,16 +68,16 @@ class Method:
         name = next((key for key, row in METHODS.items() if row is self), self.label)
         for option in options:
             check_choice(f"option of {name}", option, self.options or ["none"])
-        target = instance.target if target is None else check_count("target", target, 0)
+        chosen = check_count("target", instance.target if target is None else target, 0)
         arguments = self._drawing(n_samples, check_count("seed", seed, 0))
         counted = _count_passes(instance)
         before = instance.n_queries
-        result = self.function(counted, target, **arguments, **options)
+        result = self.function(counted, chosen, **arguments, **options)
         passes = 0 if counted.view is None else counted.view.logits.n_passes
         raw, r2 = _scores_of(result)
         scores = check_vector(f"the scores of {name}", raw, instance.d)
         return Attribution(
-            scores, name, target, instance.n_queries - before, passes, r2,
+            scores, name, chosen, instance.n_queries - before, passes, r2,
             arguments.get("n_samples"), arguments.get("seed"), options, result)
 
     def _drawing(self, n_samples: int | None, seed: int) -> dict[str, int]:

@@ -17,7 +17,7 @@ import torch
 
 from ..checks import check_count
 
-# %% ../../nbs/explain/peers.ipynb #b6e56e41
+# %% ../../nbs/explain/peers.ipynb #442ca400
 @contextmanager
 def _seeded(seed: int):
     """torch's global generator at `seed` for a while, then as it was."""
@@ -31,10 +31,10 @@ def _features_of(view) -> torch.Tensor:
     one_of_each = view.spread(torch.arange(d).to(view.x)[None])
     return one_of_each.expand(1, *view.x.shape)[0].round().long()
 
-def _pooled_map(view, found: torch.Tensor) -> np.ndarray:
+def _pooled_map(view, found: Any) -> np.ndarray:
     return view.pool(found[0].detach())
 
-def _of_features(view, found: torch.Tensor) -> np.ndarray:
+def _of_features(view, found: Any) -> np.ndarray:
     """captum writes a feature's coefficient at each of its numbers: one of them, [d]."""
     flat = found[0].detach().double().cpu().flatten().numpy()
     features = _features_of(view).cpu().flatten().numpy()

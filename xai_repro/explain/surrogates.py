@@ -63,7 +63,8 @@ def _check_problem(Z: np.ndarray, y: np.ndarray, w: np.ndarray) -> None:
     is_fixed = np.isposinf(w)
     _check_finite("weights", w[~is_fixed])
     n_rows = Z.shape[-2:-1]
-    if Z.ndim < 2 or y.shape[-1:] != n_rows or w.shape[-1:] != n_rows:
+    fits = y.shape[-1:] == w.shape[-1:] == n_rows
+    if Z.ndim < 2 or not fits:
         shapes = f"Z has shape {Z.shape}, y {y.shape}, weights {w.shape}"
         raise ValueError(f"{shapes}; allowed: [..., n, d], [..., n], [..., n]")
     if (w < 0).any():
@@ -86,7 +87,7 @@ def _mean(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     """The mean [...] of y [..., n] under weights p that sum to 1."""
     return (p*y).sum(-1)
 
-# %% ../../nbs/explain/surrogates.ipynb #281ca843
+# %% ../../nbs/explain/surrogates.ipynb #78a3b9fb
 _ROWS = 4096   # in memory as float64 at once
 
 def _blocks(Z: np.ndarray) -> list[slice]:
@@ -131,7 +132,8 @@ def _shrunk(
         Zc = _centred(Z, z_mean, rows)
         weighted = _weighted_transpose(Zc, w[..., rows])
         gram = gram + weighted @ Zc
-        right = right + weighted @ yc[..., rows, None]
+        scores = yc[..., rows, None]
+        right = right + weighted @ scores
     penalty = alpha*np.eye(d)
     solution = np.linalg.solve(gram + penalty, right)
     return solution[..., 0]
@@ -175,17 +177,17 @@ def _varies(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     lowest = np.where(counts, y, np.inf)
     return highest.max(-1) > lowest.min(-1)
 
-# %% ../../nbs/explain/surrogates.ipynb #915d3e76
+# %% ../../nbs/explain/surrogates.ipynb #f7aaf074
 def _passing_through(Z: np.ndarray, y: np.ndarray, w: np.ndarray, alpha: float) -> Ridge:
     """Ridge among the affine functions that pass through the rows of infinite weight."""
     is_fixed = _fixed_rows(w)
     is_free = ~is_fixed
-    constant = np.ones((*Z.shape[:-1], 1))
+    constant = np.ones_like(Z[..., :1])
     A = np.concatenate([Z, constant], -1)
     C = A[..., is_fixed, :]
     start = _solution(C, y[..., is_fixed])
     if is_fixed.all():
-        unknown = np.full(start.shape[:-1], np.nan)
+        unknown = np.full_like(start[..., 0], np.nan)
         return _surrogate(start, unknown)
     A = A[..., is_free, :]
     y = y[..., is_free]
@@ -200,7 +202,8 @@ def _passing_through(Z: np.ndarray, y: np.ndarray, w: np.ndarray, alpha: float) 
     theta = start + _apply(basis, u)
     y_mean = _mean(y, p)[..., None]
     fitted = _apply(A, theta) - y_mean
-    return _surrogate(theta, _r2(y, y - y_mean, fitted, p))
+    r2 = _r2(y, y - y_mean, fitted, p)
+    return _surrogate(theta, r2)
 
 def _surrogate(theta: np.ndarray, r2: np.ndarray) -> Ridge:
     coef = theta[..., :-1]
@@ -247,7 +250,8 @@ def _shrunk_in_basis(
     penalty = alpha*np.swapaxes(coef_basis, -1, -2)
     weighted = _weighted_transpose(Z, w)
     gram = weighted @ Z + penalty @ coef_basis
-    right = weighted @ y[..., None] - penalty @ coef
+    shrinkage = penalty @ coef
+    right = weighted @ y[..., None] - shrinkage
     solution = np.linalg.solve(gram, right)
     return solution[..., 0]
 
@@ -321,7 +325,8 @@ def squared_loss(
     shares = w/total
     linear = torch.einsum("mnp,...mp->...mn", Z, coef)
     fitted = linear + intercept[..., None]
-    losses = shares*(fitted - y)**2
+    squared = (fitted - y)**2
+    losses = shares*squared
     return losses.sum(-1)/2
 
 def gradient_loss(
@@ -358,11 +363,10 @@ def train_adam(
     m, n = target.shape[:2]
     p = Z.shape[-1]
     check_count("the number of rows", n, 3)
-    rows = [
-        _tensor(Z, (m, n, p)),
-        _tensor(target, target.shape),
-        _tensor(weights, (m, n)),
-    ]
+    every_Z = _tensor(Z, (m, n, p))
+    every_target = _tensor(target, target.shape)
+    every_weight = _tensor(weights, (m, n))
+    rows = [every_Z, every_target, every_weight]
     generator = torch.Generator().manual_seed(check_count("seed", seed, 0))
     order = torch.randperm(n, generator=generator)
     n_training = round(.8*n)
@@ -402,7 +406,9 @@ class _AdamRuns:
         self.best: list[torch.Tensor] = []    # those of the epoch with the smallest loss
 
     def stacked(self) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.stack(self.coef), torch.stack(self.intercept)
+        coef = torch.stack(self.coef)
+        intercept = torch.stack(self.intercept)
+        return coef, intercept
 
     def train_epoch(self, epoch: int, training: list[torch.Tensor]) -> None:
         for group, schedule in zip(self.adam.param_groups, SCHEDULES, strict=True):
@@ -436,5 +442,6 @@ class _AdamRuns:
         schedule = smallest.argmin(0)
         problem = torch.arange(smallest.shape[1])
         parts = self.last if keep == "last" else self.best
-        coef, intercept, loss = (part[schedule, problem].double().numpy() for part in parts)
+        chosen = [part[schedule, problem] for part in parts]
+        coef, intercept, loss = (part.double().numpy() for part in chosen)
         return Trained(coef, intercept, loss)

@@ -69,7 +69,7 @@ def _check_waveform(waveform: Any) -> torch.Tensor:
         raise ValueError(message)
     return torch.from_numpy(w.copy())
 
-# %% ../../nbs/inputs/audio.ipynb #07115814
+# %% ../../nbs/inputs/audio.ipynb #0cdcc5be
 def audio_instance(
     model: Any,                            # with `predict`, or waveforms [B, T] -> scores [B, K]
     waveform: Any,                         # [T] in [-1, 1]
@@ -89,4 +89,4 @@ def audio_instance(
     identity = make_identity(model, "sound", value.waveform, cells, window)
     names = tuple(f"time {t}, band {b}" for t in range(cells[0]) for b in range(cells[1]))
     return make_instance(
-        value, identity, target, cache, name=name, label=label, feature_names=names)
+        value, identity, target, cache, name=name, label=label, feature_names=names, model=model)

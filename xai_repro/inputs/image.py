@@ -24,7 +24,7 @@ from .removal import MeanColor, Removal, image_memory
 from .segmentation import Spread
 from ..value import MaskedValue
 
-# %% ../../nbs/inputs/image.ipynb #640aed84
+# %% ../../nbs/inputs/image.ipynb #3aca4efa
 class MaskedModel(MaskedValue):
     """The value function of an image classifier: masks bool [n, d] -> scores [n, K].
 
@@ -46,7 +46,8 @@ class MaskedModel(MaskedValue):
         self.predict = predict
         self.removal = removal
         self.image = check_images("image", image, 3).detach().float()
-        labels = check_segments("segments", segments, self.image.shape[1:])
+        height, width = self.image.shape[1:]
+        labels = check_segments("segments", segments, (height, width))
         self.segments = labels.to(self.image.device)
         self.n_features = int(self.segments.max()) + 1
         self._render = removal(self.image, self.segments)
@@ -68,6 +69,17 @@ class MaskedModel(MaskedValue):
     def _score(self, masks: np.ndarray) -> torch.Tensor:
         return self._ask_images(self.render(masks))
 
+    def resegment(
+        self, instance: Instance, segments: torch.Tensor, removal: Removal | None, cache_size: int,
+    ) -> Instance:
+        """The instance of the same image with other segments: see `Instance.resegment`."""
+        view = instance.view
+        baseline = None if view is None else tuple(view.baseline[:, 0, 0].tolist())
+        return image_instance(
+            instance.model, self.image, segments, removal or self.removal, instance.target,
+            instance.gradient_model, baseline, instance.cache, self.batch_size, cache_size,
+            instance.name, instance.label)
+
     def add(self, noise: Any, target: int | None = None) -> np.ndarray:
         """Scores of the image with `noise` float [n, d] added to its segments' pixels.
 
@@ -85,7 +97,7 @@ class MaskedModel(MaskedValue):
         shifted = torch.add(self.image, moved, out=memory).clamp_(0, 1)
         return self._ask_images(shifted)
 
-# %% ../../nbs/inputs/image.ipynb #49a9e7a7
+# %% ../../nbs/inputs/image.ipynb #68d8d7de
 def _segment_means(map_: torch.Tensor, flat: torch.Tensor, area: torch.Tensor) -> np.ndarray:
     """The mean of a map [3, H, W] over each segment's pixels and channels: float64 [d]."""
     pixels = map_.mean(0).flatten().double().cpu()
@@ -109,7 +121,8 @@ def of_image(
     Raises: a TypeError or ValueError for another image or segments.
     """
     image = check_images("image", image, 3).to(classifier.device)
-    labels = check_segments("segments", segments, image.shape[1:])
+    height, width = image.shape[1:]
+    labels = check_segments("segments", segments, (height, width))
     flat = labels.flatten()
     pool = partial(_segment_means, flat=flat, area=torch.bincount(flat))
     spread = partial(_at_pixels, segments=labels.to(image.device))
@@ -200,7 +213,7 @@ def as_image(image: Any) -> torch.Tensor:
         return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float()/255
     return check_images("image", torch.as_tensor(pixels.copy()), 3).float()
 
-# %% ../../nbs/inputs/image.ipynb #c5596112
+# %% ../../nbs/inputs/image.ipynb #e310be45
 def image_instance(
     classifier: Any,                      # answers masks: `predict`, and `identity()` if it has one
     image: torch.Tensor,                  # [3, H, W] in [0, 1]
@@ -228,7 +241,8 @@ def image_instance(
     view = image_view(gradients or classifier, value.image, value.segments, baseline)
     names = tuple(getattr(classifier, "class_names", None) or ())
     return make_instance(
-        value, identity, target, cache, name=name, label=label, view=view, class_names=names)
+        value, identity, target, cache, name=name, label=label, view=view, class_names=names,
+        model=classifier, gradient_model=gradients or classifier)
 
 def image_view(
     classifier: Any,
@@ -238,7 +252,7 @@ def image_view(
 ) -> Differentiable | None:
     """`of_image` with the classifier's own baseline; None for one without differentiable logits."""
     if getattr(classifier, "logits", None) is None: return None
-    if baseline is None:
-        preprocessing = getattr(classifier, "preprocessing", None)
-        baseline = 0.5 if preprocessing is None else preprocessing.zero
-    return of_image(classifier, image, segments.cpu(), baseline)
+    preprocessing = getattr(classifier, "preprocessing", None)
+    own = 0.5 if preprocessing is None else preprocessing.zero
+    empty = own if baseline is None else baseline
+    return of_image(classifier, image, segments.cpu(), empty)

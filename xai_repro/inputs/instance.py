@@ -20,8 +20,8 @@ from ..checks import check_choice, check_count, to_numpy
 from ..ground import digest
 from ..value import OPERATORS, MaskedValue, MaskFunction
 
-# %% ../../nbs/inputs/instance.ipynb #04a866ed
-def model_identity(model: Any) -> tuple | None:
+# %% ../../nbs/inputs/instance.ipynb #a940d81c
+def model_identity(model: Any) -> Any:
     """What determines a model's answers: its own `identity()`; None for one that does not say."""
     own = getattr(model, "identity", None)
     return own() if callable(own) else None
@@ -54,7 +54,7 @@ class Differentiable:
         logits = self.logits(points)
         return logits.softmax(1) if self.probabilities else logits
 
-# %% ../../nbs/inputs/instance.ipynb #9ccc6479
+# %% ../../nbs/inputs/instance.ipynb #f07498d7
 @dataclass(frozen=True, eq=False)
 class Instance:
     """What is explained: one input of a model, its features, their removal, and a class."""
@@ -67,6 +67,9 @@ class Instance:
     view: Differentiable | None = field(default=None, repr=False)   # for gradients
     feature_names: tuple[str, ...] = field(default=(), repr=False)
     class_names: tuple[str, ...] = field(default=(), repr=False)
+    model: Any = field(default=None, repr=False)            # that answers masks
+    gradient_model: Any = field(default=None, repr=False)   # that answers gradients
+    cache: Cache | None = field(default=None, repr=False)   # where answers are stored
 
     @property
     def d(self) -> int:
@@ -131,6 +134,22 @@ class Instance:
                 return view.scores(self.perturb(block, operator))
 
         return self.value.of_numbers(name, rows, score, target)
+
+    def resegment(
+        self,
+        segments: Any,                  # int64 [H, W], labels 0..d-1
+        removal: Any = None,            # of absent segments; the instance's by default
+        cache_size: int = 16_384,       # masks whose scores are remembered
+    ) -> "Instance":
+        """The same image, model and class with other segments, and maybe another removal.
+
+        Raises: a TypeError for an instance of something else.
+        """
+        resegment = getattr(self.value, "resegment", None)
+        if resegment is None:
+            kind = type(self.value).__name__
+            raise TypeError(f"instance is of a {kind}; allowed: one of an image")
+        return resegment(self, segments, removal, cache_size)
 
     def explained_as(self, target: int) -> "Instance":
         """The same instance with another class to explain."""
@@ -201,7 +220,7 @@ def make_instance(
     identity: str | None,              # of the value function, as from `make_identity`
     target: int | None = None,         # the class of highest score by default
     cache: Cache | None = None,        # where answers are stored; None: in memory only
-    **fields: Any,                     # name, label, view, feature_names, class_names
+    **fields: Any,                     # of Instance: name, label, view, model, ...
 ) -> Instance:
     """An instance of a value function: gives it its memory on disk, and finds its target.
 
@@ -212,7 +231,7 @@ def make_instance(
     if target is None: target = int(value(whole)[0].argmax())
     target = check_count("target", target, 0)
     key = uuid4().hex if identity is None else digest(identity, target)
-    return Instance(value, target, key, **fields)
+    return Instance(value, target, key, cache=cache, **fields)
 
 # %% ../../nbs/inputs/instance.ipynb #8a7d6ba6
 def function_instance(

@@ -19,7 +19,7 @@ from ..checks import check_vector, to_numpy
 from .instance import Differentiable, Instance, make_identity, make_instance
 from ..value import MaskedValue
 
-# %% ../../nbs/inputs/tabular.ipynb #954fd3fc
+# %% ../../nbs/inputs/tabular.ipynb #16da10bc
 class MaskedRow(MaskedValue):
     """The value function of a row: masks bool [n, p] -> scores [n, K].
 
@@ -42,10 +42,10 @@ class MaskedRow(MaskedValue):
         self.background = _check_background(background, self.n_features)
 
     def _score(self, masks: np.ndarray) -> np.ndarray:
-        total = None
-        for fill in self.background:
-            scores = self._ask_rows(np.where(masks, self.row, fill))
-            total = scores if total is None else total + scores
+        first, *others = self.background
+        total = self._ask_rows(np.where(masks, self.row, first))
+        for fill in others:
+            total = total + self._ask_rows(np.where(masks, self.row, fill))
         return total/len(self.background)
 
     def _ask_rows(self, rows: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def _check_background(background: Any, p: int) -> np.ndarray:
         raise ValueError(message)
     return b
 
-# %% ../../nbs/inputs/tabular.ipynb #895bbb54
+# %% ../../nbs/inputs/tabular.ipynb #31855938
 def _rows_of_module(network: nn.Module, rows: np.ndarray) -> torch.Tensor:
     """A module's scores [n, K] of rows [n, p], without gradients, in its own precision."""
     parameter = next(network.parameters(), None)
@@ -120,4 +120,5 @@ def tabular_instance(
     view = _row_view(model, value.row, value.background.mean(0)) if module else None
     identity = make_identity(model, "row", value.row, value.background)
     return make_instance(
-        value, identity, target, cache, name=name, label=label, view=view, feature_names=names)
+        value, identity, target, cache, name=name, label=label, view=view, feature_names=names,
+        model=model, gradient_model=model)

@@ -18,7 +18,7 @@ from ..checks import check_choice, to_numpy
 from .instance import Differentiable, Instance, make_identity, make_instance
 from ..value import MaskedValue
 
-# %% ../../nbs/inputs/text.ipynb #c09480d9
+# %% ../../nbs/inputs/text.ipynb #8e80a004
 TEXT_MASKS = ("attention", "token", "drop")
 
 class MaskedText(MaskedValue):
@@ -66,14 +66,15 @@ class MaskedText(MaskedValue):
             return self.predict(texts, present.astype(np.int64))
         if self.mask == "drop":
             return self.predict([_joined(self.tokens, row, None) for row in present])
-        return self.predict([_joined(self.tokens, row, self.mask_token) for row in present])
+        return self.predict([_joined(self.tokens, row, str(self.mask_token)) for row in present])
 
     def _score_ids(self, present: np.ndarray) -> Any:
         ids = np.tile(self.tokens, (len(present), 1))
         attention = present.astype(np.int64)
         if self.mask == "attention": return self.predict(ids, attention)
         if self.mask == "token":
-            return self.predict(np.where(present, ids, self.mask_token), np.ones_like(ids))
+            masked = np.where(present, ids, np.int64(self.mask_token or 0))
+            return self.predict(masked, np.ones_like(ids))
         longest = max(1, present.sum(1).max())
         moved = (~present).argsort(1, kind="stable")[:, :longest]     # the present ones first
         ids = np.take_along_axis(ids, moved, 1)
@@ -111,7 +112,7 @@ def _check_features(features: Any, length: int) -> np.ndarray:
         raise ValueError(message)
     return f
 
-# %% ../../nbs/inputs/text.ipynb #7ddf361a
+# %% ../../nbs/inputs/text.ipynb #e1fa0b42
 REMOVALS = {"attention": "attention", "mask_token": "token"}   # as soft stability names them
 
 class MaskedTokens(MaskedText):
@@ -155,13 +156,14 @@ def over_words(
     for piece, word in zip(pieces, owner, strict=True):
         if word is None: continue
         words[word] = words.get(word, "") + piece.removeprefix("##")
-    names = {word: name if distinct else word for word, name in words.items()}
-    number = {name: k for k, name in enumerate(dict.fromkeys(names.values()))}
-    features = np.array([-1 if word is None else number[names[word]] for word in owner])
+    named: dict[int, str | int] = {word: name if distinct else word for word, name in words.items()}
+    number = {name: k for k, name in enumerate(dict.fromkeys(named.values()))}
+    features = np.array([-1 if word is None else number[named[word]] for word in owner])
     mask_token = classifier.tokenizer.mask_token_id
     value = MaskedText(
         classifier.attend, ids, mask, batch_size, mask_token=mask_token, features=features)
-    return value, [name if distinct else words[name] for name in number]
+    first_of = {number[name]: word for word, name in reversed(named.items())}
+    return value, [words[first_of[k]] for k in range(len(number))]
 
 # %% ../../nbs/inputs/text.ipynb #bf3c8a79
 def _sum_over_dimensions(map_: torch.Tensor) -> np.ndarray:
@@ -193,7 +195,7 @@ def of_text(
     return Differentiable(
         logits, x, empty.expand_as(x), _sum_over_dimensions, spread=_at_dimensions)
 
-# %% ../../nbs/inputs/text.ipynb #89c3c2ff
+# %% ../../nbs/inputs/text.ipynb #0d36428c
 def text_instance(
     model: Any,                        # a classifier, or texts (n strings) -> scores [n, K]
     text: str,
@@ -215,11 +217,13 @@ def text_instance(
         value = MaskedText(model, words, "drop")
         identity = make_identity(model, "words", text)
         return make_instance(
-            value, identity, target, cache, name=name, label=label, feature_names=tuple(words))
+            value, identity, target, cache, name=name, label=label, feature_names=tuple(words),
+            model=model)
     value = MaskedTokens(model, text, removal)
     identity = make_identity(model, "tokens", value.tokens, removal)
     view = of_text(gradients or model, text)
     tokens = tuple(model.tokens(text))
     return make_instance(
         value, identity, target, cache, name=name, label=label, view=view,
-        feature_names=tokens, class_names=tuple(model.class_names))
+        feature_names=tokens, class_names=tuple(model.class_names),
+        model=model, gradient_model=gradients or model)

@@ -44,11 +44,11 @@ class MaskedPatches(MaskedValue):
         self.network = getattr(classifier.network, "_orig_mod", classifier.network)
         self.dtype = classifier.dtype
         self.image = check_images("image", image, 3).to(classifier.device)
+        patch = kind_of(self.network).patch(self.network)
         size = classifier.size
         if self.image.shape[1:] != (size, size):
             given = f"image has shape {list(self.image.shape)}"
             raise ValueError(f"{given}; allowed: [3, {size}, {size}]")
-        patch = kind_of(self.network).patch(self.network)
         patches = grid(self.image, patch)
         if segments is None: segments = patches
         labels = check_segments("segments", segments, (size, size))

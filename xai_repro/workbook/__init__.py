@@ -16,9 +16,9 @@ NAMES = {     # module -> what notebooks use of it
     "figures": ("COLORS", "PALETTE", "LOOK", "style", "figure", "save_figure", "draw_line",
                 "draw_intervals", "effect_panel", "line_panels", "legend_below", "sample_axis",
                 "show", "explore"),
-    "keys": ("code_version", "code_digest"),
+    "keys": ("code_version",),
 }
-RENAMED = {"judge": "test_claim"}     # until every paper uses the new name
+RENAMED = {"judge": "test_claim"}     # what they were called before
 _MODULE_OF = {name: module for module, names in NAMES.items() for name in names}
 __all__ = list(_MODULE_OF)
 

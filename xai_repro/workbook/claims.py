@@ -20,7 +20,7 @@ from ..checks import check_choice
 
 # %% ../../nbs/workbook/claims.ipynb #4891ed1a
 def intervals(
-    values: ArrayLike,         # [n, ...], the first axis one per independent unit (an image), n >= 2
+    values: ArrayLike,         # [n, ...], the first axis one per independent unit (image), n >= 2
     confidence: float = 0.95,  # in (0, 1)
     n_resamples: int = 10_000,
     seed: int = 0,
@@ -39,13 +39,17 @@ def intervals(
                          "allowed: at least 2 finite numbers")
     n = len(v)
     columns = v.reshape(n, -1)
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1/n), n_resamples)
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(n, np.full(n, 1/n), n_resamples)
     quantiles = [(1 - confidence)/2, (1 + confidence)/2]
+    at_once = range(256, columns.shape[1], 256)     # little memory
     ends = []
-    for part in np.split(columns, range(256, columns.shape[1], 256), axis=1):    # little memory
-        means = counts @ (part - part[:1])/n
-        ends.append(np.quantile(means, quantiles, axis=0) + part[:1])
-    low, high = np.concatenate(ends, 1).reshape(2, *v.shape[1:])
+    for part in np.split(columns, at_once, axis=1):
+        first = part[:1]
+        means = counts @ (part - first)/n
+        ends.append(np.quantile(means, quantiles, axis=0) + first)
+    both = np.concatenate(ends, 1)
+    low, high = both.reshape(2, *v.shape[1:])
     return low, high
 
 def interval(
@@ -124,10 +128,13 @@ class Claim:
 
     def row(self) -> dict:
         "One line for the scoreboard, showing the weakest comparison."
-        support = [_support(self.expected, low, high, self.margin)
-                   for low, high in zip(self.cells.low, self.cells.high, strict=True)]
-        weakest = self.cells.iloc[int(np.argmin(support))]
-        holding = f"{(self.cells.verdict == 'holds').sum()} of {len(self.cells)}"
+        cells = self.cells
+        support = []
+        for low, high in zip(cells.low, cells.high, strict=True):
+            support.append(_support(self.expected, low, high, self.margin))
+        weakest = cells.iloc[int(np.argmin(support))]
+        n_holding = (cells.verdict == "holds").sum()
+        holding = f"{n_holding} of {len(cells)}"
         return dict(claim=self.claim, source=self.source, expected=self.expected,
                     effect_is=self.effect_is, weakest=weakest.cell, effect=weakest.effect,
                     low=weakest.low, high=weakest.high, n=int(weakest.n), holding=holding,
@@ -152,10 +159,12 @@ def test_claim(
         effect = np.asarray(values)
         low, high = interval(effect)
         decided = verdict(expected, low, high, margin)
-        if len(effect) < FEWEST: decided = "undecided"
-        cells.append(dict(cell=name, effect=float(np.mean(effect)), low=low, high=high,
-                          n=len(effect), verdict=decided))
-    return Claim(claim, source, expected, effect_is, pd.DataFrame(cells), margin)
+        n = len(effect)
+        if n < FEWEST: decided = "undecided"
+        mean = float(np.mean(effect))
+        cells.append(dict(cell=name, effect=mean, low=low, high=high, n=n, verdict=decided))
+    table = pd.DataFrame(cells)
+    return Claim(claim, source, expected, effect_is, table, margin)
 
 # %% ../../nbs/workbook/claims.ipynb #ea3b0dbf
 SYMBOLS = {"sigma": "σ", "lam": "λ", "radius": "r"}    # of a setting, in the name of a comparison
@@ -172,11 +181,13 @@ def paired(
     Raises: a ValueError where an input has two values under one condition.
     """
     columns = [columns] if isinstance(columns, str) else list(columns)
-    doubled = table.duplicated([index, *columns])
+    names = [index, *columns]
+    doubled = table.duplicated(names)
     if doubled.any():
-        first = table.loc[doubled, [index, *columns]].iloc[0].to_dict()
-        raise ValueError(f"table has two values of {values!r} for {first}; "
-                         f"allowed: one per {index}, {', '.join(columns)}")
+        first = table.loc[doubled, names].iloc[0]
+        allowed = ", ".join(names)
+        raise ValueError(f"table has two values of {values!r} for {first.to_dict()}; "
+                         f"allowed: one per {allowed}")
     keys = columns[0] if len(columns) == 1 else columns
     wide = table.pivot(index=index, columns=keys, values=values)
     return wide if order is None else wide.loc[list(order)]
@@ -190,8 +201,9 @@ def label_of(
         if isinstance(value, str):
             parts.append(value)
         else:
+            symbol = SYMBOLS.get(name, name)
             number = f"{value:g}" if isinstance(value, float) else str(value)
-            parts.append(f"{SYMBOLS.get(name, name)}={number}")
+            parts.append(f"{symbol}={number}")
     return ", ".join(parts)
 
 def effects(
@@ -213,19 +225,27 @@ def effects(
     known = wide.columns.get_level_values(0).unique()
     others = [b] if isinstance(b, str) else list(b)
     for condition in (a, *others): check_choice("condition", condition, known)
-    choices = [settings.get(name, sorted(wide.columns.unique(name))) for name in names]
+    choices = []
+    for name in names:
+        every = sorted(wide.columns.unique(name))
+        choices.append(settings.get(name, every))
     named = not isinstance(b, str) or not names
-    differences = {}
+    differences: dict[str, np.ndarray] = {}
     for other in others:
         for chosen in product(*choices):
             label = label_of(dict(zip(names, chosen, strict=True)))
             if named: label = ", ".join(filter(None, [other, label]))
-            differences[label] = _difference(wide, (a, *chosen), (other, *chosen))
-    if not dropna: return {label: d.to_numpy() for label, d in differences.items()}
-    present = {label: d.dropna().to_numpy() for label, d in differences.items()}
-    return {label: d for label, d in present.items() if len(d) > 1}
+            difference = _difference(wide, (a, *chosen), (other, *chosen))
+            if dropna: difference = difference.dropna()
+            if dropna and len(difference) < 2: continue
+            differences[label] = difference.to_numpy()
+    return differences
 
 def _difference(wide: pd.DataFrame, a: tuple[Any, ...], b: tuple[Any, ...]) -> pd.Series:
     "One column minus another; where there are no settings, columns have plain names."
-    key_a, key_b = (a, b) if wide.columns.nlevels > 1 else (a[0], b[0])
-    return pd.Series(wide[key_a]) - pd.Series(wide[key_b])
+    plain = wide.columns.nlevels == 1
+    columns = []
+    for key in (a, b):
+        column = wide[key[0] if plain else key]
+        columns.append(pd.Series(column))
+    return columns[0] - columns[1]

@@ -230,7 +230,7 @@ def run(
     overrides = parse_set(set_ or [])
     names = experiments or list(runner.experiments())
     for name in names:  # refuse before anything runs
-        runner.place(name, profile, device, overrides, shard)
+        runner.locate(name, profile, device, overrides, shard)
     states = []
     for name in names:
         record = runner.run(name, profile, device, overrides, force, shard=shard)

@@ -8,6 +8,7 @@ __all__ = ['EFFECT', 'published', 'summarize', 'summarize_each', 'compare', 'bes
 # %% ../../nbs/workbook/comparison.ipynb #4378722b
 from collections.abc import Mapping
 from string import Formatter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,8 @@ def published(
     Raises: a ValueError that lists what there is.
     """
     folder = root()/"data"/"published"
-    check_choice("paper", paper, sorted(p.stem for p in folder.glob("*.csv")))
+    papers = sorted(path.stem for path in folder.glob("*.csv"))
+    check_choice("paper", paper, papers)
     path = folder/f"{paper}.csv"
     FETCHED[f"published/{paper}"] = sha256(path)
     rows = pd.read_csv(path)
@@ -42,15 +44,19 @@ def summarize(
     column: str,           # of the values
 ) -> pd.DataFrame:         # columns by..., ours, low, high, inputs; a row per group, as they come
     "Mean of a column over inputs with its 95% interval (nan for a single input), per group."
-    groups = {key: group.to_numpy(np.float64)
-              for key, group in values.groupby(by, sort=False)[column]}
-    numbers = {}
-    for n in {len(group) for group in groups.values()}:
-        keys = [key for key, group in groups.items() if len(group) == n]
+    groups: dict[Any, np.ndarray] = {}
+    of_size: dict[int, list] = {}       # number of inputs -> keys of its groups
+    for key, group in values.groupby(by, sort=False)[column]:
+        groups[key] = group.to_numpy(np.float64)
+        of_size.setdefault(len(group), []).append(key)
+    numbers: dict[Any, tuple] = {}
+    for n, keys in of_size.items():
         table = np.stack([groups[key] for key in keys], 1)    # one set of resamples for all
+        means = table.mean(0)
         low, high = intervals(table) if n > 1 else np.full((2, len(keys)), np.nan)
-        for i, key in enumerate(keys): numbers[key] = (table.mean(0)[i], low[i], high[i], n)
-    rows = [(*np.atleast_1d(np.array(key, object)), *numbers[key]) for key in groups]
+        for key, *three in zip(keys, means, low, high, strict=True):
+            numbers[key] = (*three, n)
+    rows = [(*key, *numbers[key]) for key in groups]
     return pd.DataFrame(rows, columns=[*by, "ours", "low", "high", "inputs"])
 
 def summarize_each(
@@ -60,8 +66,11 @@ def summarize_each(
     name: str = "metric",   # of the column that says which it was
 ) -> pd.DataFrame:          # columns of `summarize`, and `name`
     "`summarize` of several columns, one below the other."
-    parts = [summarize(values.dropna(subset=column), by, column).assign(**{name: column})
-             for column in columns]
+    parts = []
+    for column in columns:
+        present = values.dropna(subset=column)
+        part = summarize(present, by, column)
+        parts.append(part.assign(**{name: column}))
     return pd.concat(parts)
 
 # %% ../../nbs/workbook/comparison.ipynb #c0c87472
@@ -76,8 +85,10 @@ def compare(
     printed = published_rows.loc[:, ["row", "column", "value"]]
     printed = printed.rename(columns={"value": "published"})
     both = printed.merge(ours, on=["row", "column"], how="left")
-    inside = (both.low <= both.published) & (both.published <= both.high)
-    return both.assign(difference=both.ours - both.published, inside=inside)
+    above = both.low <= both.published
+    below = both.published <= both.high
+    difference = both.ours - both.published
+    return both.assign(difference=difference, inside=above & below)
 
 def beside_published(
     paper: str,                               # as in `published`
@@ -96,10 +107,10 @@ def beside_published(
     printed = published(paper, table) if isinstance(table, str) else table
     if rename is not None:
         names = dict(rename)
-        printed = printed.assign(row=printed["row"].replace(names),
-                                 column=printed["column"].replace(names))
+        printed = printed.replace({"row": names, "column": names})
     records = summary.to_dict("records")
-    used = {field for _, field, _, _ in Formatter().parse(row + column) if field}
+    parsed = Formatter().parse(row + column)
+    used = {field for _, field, _, _ in parsed if field}
     ours = summary.drop(columns=list(used))
     ours["row"] = [row.format_map(record) for record in records]
     ours["column"] = [column.format_map(record) for record in records]
@@ -117,8 +128,10 @@ def side_by_side(
     numbers; "–" where there is no number.
     """
     texts = [_cell_text(cell, digits) for cell in summary.itertuples()]
-    names = pd.MultiIndex.from_frame(summary.loc[:, [*index, column]])
-    return pd.Series(texts, index=names).unstack(sort=False).fillna("–")
+    named = summary.loc[:, [*index, column]]
+    names = pd.MultiIndex.from_frame(named)
+    table = pd.Series(texts, index=names).unstack(sort=False)
+    return table.fillna("–")
 
 def _cell_text(cell, digits: tuple[str, str]) -> str:
     "A number with its interval, behind the published one where there is one."
@@ -129,7 +142,8 @@ def _cell_text(cell, digits: tuple[str, str]) -> str:
         text += f" [{cell.low:{end}}, {cell.high:{end}}]"
     elif np.isfinite(cell.ours):
         text += " (n = 1)"
-    return f"{shown(cell.published)} / {text}" if hasattr(cell, "published") else text
+    if not hasattr(cell, "published"): return text
+    return f"{shown(cell.published)} / {text}"
 
 # %% ../../nbs/workbook/comparison.ipynb #ec570d36
 EFFECT = "effect [95% interval]"
@@ -139,5 +153,8 @@ def effect_texts(
     digits: str = "+.3f",   # format of each number
 ) -> list[str]:
     "Effects with their intervals, as \"+0.100 [+0.050, +0.150]\"."
-    return [f"{effect:{digits}} [{low:{digits}}, {high:{digits}}]"
-            for effect, low, high in zip(table.effect, table.low, table.high, strict=True)]
+    texts = []
+    for numbers in zip(table.effect, table.low, table.high, strict=True):
+        effect, low, high = (format(number, digits) for number in numbers)
+        texts.append(f"{effect} [{low}, {high}]")
+    return texts

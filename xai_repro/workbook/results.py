@@ -9,20 +9,23 @@ __all__ = ['PROFILES', 'CLAIM_COLUMNS', 'CELL_COLUMNS', 'Results', 'environment'
 
 # %% ../../nbs/workbook/results.ipynb #8850acaa
 import json
+import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from ..cache import Store
 from ..checks import check_choice
-from ..ground import root, write_atomically
+from ..ground import digest, root, write_atomically
 from .claims import MARGIN, RULE, Claim, test_claim
 from .comparison import EFFECT, effect_texts
 from .keys import code_version
@@ -220,6 +223,22 @@ class Run:
         tested = test_claim(claim, source, expected, effect_is, effects, margin)
         self.claims.append(tested)
         return tested
+
+    def checkpoint(
+        self,
+        name: str,
+        compute: Callable[[], Mapping[str, np.ndarray]],
+        *depends_on: object,   # numbers, texts, arrays: what tells this part of the run from others
+    ) -> dict[str, np.ndarray]:
+        """Arrays that take long, computed once per run: a run that is stopped goes on.
+
+        They are stored under the run's key, which is of its code and its parameters, so that
+        nothing outlives the code that made it. Without a key (a notebook that is executed by
+        hand, or a forced run) they are computed.
+        """
+        key = os.environ.get("XAI_REPRO_RUN_KEY", "")
+        if not key: return {part: np.asarray(array) for part, array in compute().items()}
+        return Store().get(digest(key, name, *depends_on), compute)
 
     def finish(
         self,

@@ -26,7 +26,7 @@ import yaml
 from ..checks import check_choice, check_count
 from ..ground import root
 from . import runner
-from .runner import RunRecord
+from .runner import RunPaths, RunRecord
 
 if TYPE_CHECKING:
     from dask.distributed import Client
@@ -43,22 +43,22 @@ class Job:
     shard: str = ""  # "k/n": the k-th of n parts of the inputs
     passes: int | None = None  # expected forward passes
 
-    def place(self) -> runner.Place:
+    def locate(self) -> RunPaths:
         """The run's files and key, with its notebook and the library as they are now.
 
-        Raises: a ValueError as `runner.place` does.
+        Raises: a ValueError as `runner.locate` does.
         """
-        return runner.place(
+        return runner.locate(
             self.experiment, self.profile, self.device, self.overrides, self.shard
         )
 
     @property
     def name(self) -> str:
         """The name of the results folder, which no other run has."""
-        return _name(self.place())
+        return _name(self.locate())
 
-def _name(at: runner.Place) -> str:
-    return f"{at.experiment}/{at.stem}"
+def _name(paths: RunPaths) -> str:
+    return f"{paths.experiment}/{paths.stem}"
 
 TOP = ("profile", "device", "jobs")  # names in a sweep file
 ENTRY = ("experiment", "profile", "device", "set", "grid", "list", "shards", "passes")
@@ -335,12 +335,12 @@ def run(
 ) -> list[RunRecord]:  # in the order of `jobs`
     """Run a sweep. A job that fails raises nothing; its record holds the error."""
     jobs = list(jobs)
-    places = [job.place() for job in jobs]
-    ended = _here(jobs, force) if client is None else _there(jobs, places, client, force)
+    paths = [job.locate() for job in jobs]
+    ended = _here(jobs, force) if client is None else _there(jobs, paths, client, force)
     records: dict[int, RunRecord] = {}
     for i, outcome in ended:
         if isinstance(outcome, Exception):
-            outcome = _broken(jobs[i], places[i], outcome)
+            outcome = _broken(jobs[i], paths[i], outcome)
         records[i] = outcome
         tell(jobs[i], outcome)
     return [records[i] for i in range(len(jobs))]
@@ -356,13 +356,13 @@ def _here(jobs: Sequence[Job], force: bool) -> Iterator[tuple[int, _Outcome]]:
             yield i, error
 
 def _there(
-    jobs: Sequence[Job], places: Sequence[runner.Place], client: "Client", force: bool
+    jobs: Sequence[Job], paths: Sequence[RunPaths], client: "Client", force: bool
 ) -> Iterator[tuple[int, _Outcome]]:
     """Run jobs on the workers of a client, in the order in which they end."""
     from dask.distributed import as_completed
     submitted = {}
-    for i, (job, at) in enumerate(zip(jobs, places, strict=True)):
-        key = f"{_name(at)}-{uuid.uuid4().hex}"
+    for i, job in enumerate(jobs):
+        key = f"{_name(paths[i])}-{uuid.uuid4().hex}"
         future = client.submit(_work, job, _environment(), force, key=key)
         submitted[future] = i
     for future in as_completed(submitted):
@@ -371,13 +371,20 @@ def _there(
         except Exception as error:
             yield submitted[future], error
 
-def _broken(job: Job, at: runner.Place, error: Exception) -> RunRecord:
+def _broken(job: Job, paths: RunPaths, error: Exception) -> RunRecord:
     """The record of a job that broke outside its notebook."""
     text = f"{type(error).__name__}: {error}"
-    if not runner.running(at.lock):
-        runner.write_failure(at, text)
+    if not runner.running(paths.lock):
+        runner.write_failure(paths, text)
     return RunRecord(
-        job.experiment, job.profile, at.key, "failed", 0.0, text, at.notebook, at.results
+        experiment=job.experiment,
+        profile=job.profile,
+        key=paths.key,
+        state="failed",
+        seconds=0.0,
+        error=text,
+        notebook=paths.notebook,
+        results=paths.results,
     )
 
 # %% ../../nbs/workbook/sweep.ipynb #91d626c1
@@ -408,21 +415,22 @@ def aggregate(
 # %% ../../nbs/workbook/sweep.ipynb #bb436df8
 STATES = ("done", "running", "failed", "waiting")
 
-def _state(at: runner.Place, error: str) -> str:
+def _state(paths: RunPaths, error: str) -> str:
     """One of STATES; `error` is that of the last run with this code and these parameters."""
-    running = runner.running(at.lock)  # before the results are read: a job that ends now is done
-    done = runner.state(at.results, at.key) == "done"
+    # the lock before the results: a job that ends in between is done
+    running = runner.running(paths.lock)
+    done = runner.state(paths.results, paths.key) == "done"
     if running: return "running"
     if done: return "done"
     return "failed" if error else "waiting"
 
 def _status(job: Job) -> dict:
     """The row of a job."""
-    at = job.place()
-    error = runner.failure(at)
-    state = _state(at, error)
+    paths = job.locate()
+    error = runner.failure(paths)
+    state = _state(paths, error)
     row = {
-        "job": _name(at),
+        "job": _name(paths),
         "overrides": json.dumps(job.overrides),
         "passes": job.passes,
         "state": state,
@@ -431,10 +439,10 @@ def _status(job: Job) -> dict:
         "notebook": "",
     }
     if state == "done":
-        row["seconds"] = runner._finished(at.results).get("seconds")
+        row["seconds"] = runner.finished(paths.results).get("seconds")
     if state == "failed":
         row["error"] = error.splitlines()[0]
-        row["notebook"] = str(at.notebook)
+        row["notebook"] = str(paths.notebook)
     return row
 
 def status(jobs: Iterable[Job]) -> pd.DataFrame:

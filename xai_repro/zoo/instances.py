@@ -72,17 +72,18 @@ def _photograph_instance(
         classifier, image, segments, Constant(grey), target, gradients, grey,
         cache if absent == "grey" else None, name=name, label=label)
     if absent == "grey": return whole
-    return _with_dropped_patches(classifier, whole, cache)
+    return _with_dropped_patches(classifier, whole, image, cache)
 
 def _with_dropped_patches(
-    classifier: Classifier, instance: Instance, cache: Cache | None,
+    classifier: Classifier, instance: Instance, image: torch.Tensor, cache: Cache | None,
 ) -> Instance:
     """The same instance, its absent patches left out of the transformer's tokens."""
-    value = MaskedPatches(classifier, instance.value.image, instance.segments)
+    value = MaskedPatches(classifier, image, instance.segments)
     identity = make_identity(classifier, "dropped", value.image, value.segments)
     return make_instance(
         value, identity, instance.target, cache, name=instance.name, label=instance.label,
-        view=instance.view, class_names=instance.class_names)
+        view=instance.view, class_names=instance.class_names, model=classifier,
+        gradient_model=instance.gradient_model)
 
 # %% ../../nbs/zoo/instances.ipynb #99cfebfe
 _AT_ONCE = 64     # photographs in one forward pass
@@ -160,9 +161,10 @@ def in_order(
             yield name, image, None
         return
     labels = photographs.labels_of(source)
-    for row in photographs.draw(labels, labels.class_index.nunique(), seed).itertuples():
-        image = photographs.open_image(source, row.file, size)
-        yield Path(row.file).stem, image, int(row.class_index)
+    drawn = photographs.draw(labels, labels.class_index.nunique(), seed)
+    for file, class_index in zip(drawn.file, drawn.class_index, strict=True):
+        image = photographs.open_image(source, file, size)
+        yield Path(file).stem, image, int(class_index)
 
 # %% ../../nbs/zoo/instances.ipynb #bdf5aa13
 def text_instances(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]  # no stubs
@@ -46,10 +47,12 @@ class Table:
         Raises: ValueError where there are fewer.
         """
         if self.stored_points is not None:
-            return self.stored_points[:check_count("n", n, 1, len(self.stored_points))]
+            check_count("n", n, 1, len(self.stored_points))
+            return self.stored_points[:n]
         n_rows = len(self.X_test)
         check_count("n", n, 1, n_rows)
-        drawn = np.random.default_rng(seed).choice(n_rows, n, replace=False)
+        generator = np.random.default_rng(seed)
+        drawn = generator.choice(n_rows, n, replace=False)
         return self.X_test[drawn]
 
 def read_columns(
@@ -84,20 +87,24 @@ def make_table(
     Source: LFA A.4.
     """
     check_choice("task", task, ["regression", "classification"])
-    is_finite = np.isfinite(frame.to_numpy(float)).all(0)
-    bad = list(frame.columns[~is_finite])
+    bad = []
+    for column in frame:
+        is_finite = np.isfinite(frame[column].to_numpy(float))
+        if not is_finite.all(): bad.append(column)
     if bad:
         allowed = "finite numbers (impute or drop them first)"
-        columns = f"the columns {bad} of {name}"
-        raise ValueError(f"{columns} hold NaN or infinite values; allowed: {allowed}")
-    train, test = train_test_split(frame, test_size=test_size, random_state=seed)
+        message = f"the columns {bad} of {name} hold NaN or infinite values"
+        raise ValueError(f"{message}; allowed: {allowed}")
+    parts: Any = train_test_split(frame, test_size=test_size, random_state=seed)
+    train, test = parts
     low = train.min()
     width = (train.max() - low).replace(0, 1)
     if task == "classification":
         low[target] = 0
         width[target] = 1
-    scaled = ((train - low)/width, (test - low)/width)
-    return _table(name, task, *scaled, target, unit=float(width[target]))
+    scaled_train = (train - low)/width
+    scaled_test = (test - low)/width
+    return _table(name, task, scaled_train, scaled_test, target, float(width[target]))
 
 def _table(
     name: str,
@@ -109,17 +116,11 @@ def _table(
     points: np.ndarray | None = None,
 ) -> Table:
     features = [column for column in train.columns if column != target]
-    return Table(
-        name=name,
-        task=task,
-        features=features,
-        X_train=train[features].to_numpy(float),
-        y_train=train[target].to_numpy(float),
-        X_test=test[features].to_numpy(float),
-        y_test=test[target].to_numpy(float),
-        unit=unit,
-        stored_points=points,
-    )
+    X_train = train[features].to_numpy(float)
+    y_train = train[target].to_numpy(float)
+    X_test = test[features].to_numpy(float)
+    y_test = test[target].to_numpy(float)
+    return Table(name, task, features, X_train, y_train, X_test, y_test, unit, points)
 
 # %% ../../nbs/zoo/tabular.ipynb #9857cc38
 # table -> task and target's column
@@ -135,11 +136,13 @@ def authors(
     task, target = TASKS[check_choice("name", name, TASKS)]
     train = _authors_file(name, "train80-normalized", [target])
     test = _authors_file(name, "test20-normalized", [target])
-    unscaled = _authors_file(name, "train80", [target])[target]
+    unscaled = _authors_file(name, "train80", [target])
+    values = unscaled[target].to_numpy(float)
+    unit = float(values.max() - values.min())
     features = [column for column in train.columns if column != target]
-    points = _authors_file(name, "test20-normalized-subset", features)
-    unit = float(unscaled.max() - unscaled.min())
-    return _table(name, task, train, test, target, unit, points[features].to_numpy(float))
+    rows = _authors_file(name, "test20-normalized-subset", features)
+    points = rows[features].to_numpy(float)
+    return _table(name, task, train, test, target, unit, points)
 
 def _authors_file(name: str, part: str, columns: Sequence[str]) -> pd.DataFrame:
     return read_columns(fetch("lfa")/f"{name}-clean-{part}.csv", columns)
@@ -186,7 +189,7 @@ def heloc_raw(
     target = "RiskPerformance"
     frame = read_columns(path or fetch("heloc_raw"), [target, *HELOC_FEATURES])
     has_values = (frame[HELOC_FEATURES] != -9).any(axis=1)
-    frame = frame[has_values]
+    frame = frame.loc[has_values]
     is_good = (frame[target] == "Good").astype(float)
     rows = frame[HELOC_FEATURES].assign(**{target: is_good})
     return make_table("heloc_raw", "classification", rows, target, seed=42)
@@ -194,13 +197,13 @@ def heloc_raw(
 # %% ../../nbs/zoo/tabular.ipynb #91b412ca
 def diabetes() -> Table:
     """scikit-learn's diabetes: 442 patients, 10 features, progression after a year (regression)."""
-    frame = load_diabetes(as_frame=True, scaled=False).frame.astype(float)
-    return make_table("diabetes", "regression", frame, "target")
+    bunch: Any = load_diabetes(as_frame=True, scaled=False)
+    return make_table("diabetes", "regression", bunch.frame.astype(float), "target")
 
 def breast_cancer() -> Table:
-    """scikit-learn's breast cancer: 569 tumours, 30 features, label 1 is benign (classification)."""
-    frame = load_breast_cancer(as_frame=True).frame.astype(float)
-    return make_table("breast_cancer", "classification", frame, "target")
+    """scikit-learn's breast cancer: 569 tumours, 30 features, label 1: benign (classification)."""
+    bunch: Any = load_breast_cancer(as_frame=True)
+    return make_table("breast_cancer", "classification", bunch.frame.astype(float), "target")
 
 TABLES: dict[str, Callable[[], Table]] = {
     "who": partial(authors, "who"),

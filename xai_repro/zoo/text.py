@@ -44,8 +44,8 @@ def tweets(
     folder = fetch("tweeteval_emotion")
     check_choice("split", split, ["train", "val", "test"])
     texts = _lines(folder/f"{split}_text.txt")
-    labels = [int(label) for label in _lines(folder/f"{split}_labels.txt")]
-    return pd.DataFrame({"text": texts, "label": labels})
+    labels = _lines(folder/f"{split}_labels.txt")
+    return pd.DataFrame({"text": texts, "label": list(map(int, labels))})
 
 def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").strip("\n").split("\n")
@@ -60,7 +60,8 @@ def reviews(
     Raises: ValueError for another split, FileNotFoundError where the asset is not at hand.
     """
     check_choice("split", split, ["train", "test"])
-    rows = pd.read_csv(fetch("imdb_5000")).query("split == @split").reset_index(drop=True)
+    everything = pd.read_csv(fetch("imdb_5000"))
+    rows = everything.query("split == @split").reset_index(drop=True)
     texts = rows.text.str.replace("<br />", " ").str.strip()
     labels = (rows.label == "pos").astype(int)
     return pd.DataFrame({"text": texts, "label": labels})
@@ -122,11 +123,13 @@ class TextClassifier:
         if not isinstance(text, str) or not text.strip():
             raise ValueError(f"text is {text!r}; allowed: a text of at least one word")
         max_length = longest or self.window
-        return np.array(self.tokenizer(text, truncation=True, max_length=max_length)["input_ids"])
+        encoding = self.tokenizer(text, truncation=True, max_length=max_length)
+        return np.array(encoding["input_ids"])
 
     def tokens(self, text: str) -> list[str]:
         """Return the tokens behind `encode`, as words or their pieces."""
-        return self.tokenizer.convert_ids_to_tokens(self.encode(text).tolist())
+        ids = self.encode(text)
+        return self.tokenizer.convert_ids_to_tokens(ids.tolist())
 
     def embed(
         self,
@@ -212,7 +215,9 @@ class TextClassifier:
     def _padded(self, ids: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
         lengths = np.array([len(row) for row in ids])
         longest = lengths.max()
-        rows = np.stack([np.pad(row, (0, longest - len(row))) for row in ids])
+        rows = np.zeros((len(ids), longest), int)
+        for row, tokens in zip(rows, ids, strict=True):
+            row[:len(tokens)] = tokens
         is_token = np.arange(longest) < lengths[:, None]
         inputs = torch.as_tensor(rows, device=self.device)
         attention = torch.as_tensor(is_token, device=self.device)
@@ -228,7 +233,7 @@ def _attended(ids: np.ndarray, attention: np.ndarray) -> tuple[np.ndarray, ...]:
     is_token = np.arange(width) < count[:, None]
     return moved, is_token.astype(np.int64), positions
 
-# %% ../../nbs/zoo/text.ipynb #aa324184
+# %% ../../nbs/zoo/text.ipynb #3f530202
 Weights = tuple[np.ndarray, np.ndarray]    # weight [K, h] and bias [K]
 
 class Head(NamedTuple):
@@ -301,12 +306,13 @@ def _hub_classifier(name: str, device: torch.device, dtype: torch.dtype) -> HubT
     version = commit or state_digest(network)
     names = [config.id2label[i] for i in range(config.num_labels)]
     tokenizer = AutoTokenizer.from_pretrained(name)
+    empty = torch.zeros(0)
     return HubTextClassifier(
         name=f"hf:{name}",
         network=network,
         tokenizer=tokenizer,
-        weight=torch.zeros(0),
-        bias=torch.zeros(0),
+        weight=empty,
+        bias=empty,
         class_names=names,
         device=device,
         dtype=dtype,
@@ -333,17 +339,20 @@ def load_text(
     check_choice("name", name, [*HEADS, "hf:<id>"])
     head = HEADS[name]
     network, tokenizer = _minilm(chosen_device)
+    empty = torch.zeros(0)
     classifier = TextClassifier(
         name=f"minilm_l6:{name}",
         network=network,
         tokenizer=tokenizer,
-        weight=torch.zeros(0),
-        bias=torch.zeros(0),
+        weight=empty,
+        bias=empty,
         class_names=list(head.class_names),
         device=chosen_device,
         dtype=chosen_dtype,
     )
-    weight, bias = (np.asarray(part, np.float32) for part in head.weights(classifier))
+    weight, bias = head.weights(classifier)
+    weight = np.asarray(weight, np.float32)
+    bias = np.asarray(bias, np.float32)
     classifier.weight = torch.as_tensor(weight, device=chosen_device)
     classifier.bias = torch.as_tensor(bias, device=chosen_device)
     encoder = entries()["weights/minilm_l6"]
@@ -362,9 +371,10 @@ def train_head(
     """
     from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
     with torch.no_grad():
-        embeddings = [classifier.embed(*batch).cpu() for batch in classifier.batches(rows.text)]
-    X = torch.cat(embeddings).numpy()
-    fitted = LogisticRegression(C=strength, max_iter=5000).fit(X, rows.label)
+        embeddings = [classifier.embed(*batch) for batch in classifier.batches(rows.text)]
+    X = torch.cat(embeddings).cpu().numpy()
+    regression = LogisticRegression(C=strength, max_iter=5000)
+    fitted = regression.fit(X, rows.label)
     weight = fitted.coef_.astype(np.float32)
     bias = fitted.intercept_.astype(np.float32)
     if len(weight) > 1: return weight, bias
