@@ -213,7 +213,7 @@ def as_image(image: Any) -> torch.Tensor:
         return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float()/255
     return check_images("image", torch.as_tensor(pixels.copy()), 3).float()
 
-# %% ../../nbs/inputs/image.ipynb #e310be45
+# %% ../../nbs/inputs/image.ipynb #8215f440
 def image_instance(
     classifier: Any,                      # answers masks: `predict`, and `identity()` if it has one
     image: torch.Tensor,                  # [3, H, W] in [0, 1]
@@ -250,8 +250,12 @@ def image_view(
     segments: torch.Tensor,               # int64 [H, W]
     baseline: float | tuple[float, float, float] | None = None,
 ) -> Differentiable | None:
-    """`of_image` with the classifier's own baseline; None for one without differentiable logits."""
+    """`of_image` with the classifier's own baseline.
+
+    None for a classifier without differentiable logits, or a compiled one.
+    """
     if getattr(classifier, "logits", None) is None: return None
+    if getattr(classifier, "compiled", False): return None
     preprocessing = getattr(classifier, "preprocessing", None)
     own = 0.5 if preprocessing is None else preprocessing.zero
     empty = own if baseline is None else baseline

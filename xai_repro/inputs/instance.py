@@ -54,7 +54,7 @@ class Differentiable:
         logits = self.logits(points)
         return logits.softmax(1) if self.probabilities else logits
 
-# %% ../../nbs/inputs/instance.ipynb #f07498d7
+# %% ../../nbs/inputs/instance.ipynb #5a167cbf
 @dataclass(frozen=True, eq=False)
 class Instance:
     """What is explained: one input of a model, its features, their removal, and a class."""
@@ -161,7 +161,7 @@ class Instance:
         """The view for gradients. Raises: a ValueError for an instance without one."""
         if self.view is None:
             message = (f"instance {self.name!r} has no gradients; allowed for a gradient method: "
-                       "a model that is a torch module, or has differentiable `logits`")
+                       "a torch module, or a classifier with differentiable `logits`, not compiled")
             raise ValueError(message)
         return self.view
 
