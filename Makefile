@@ -1,11 +1,11 @@
-# make setup | make run | make test | make notebooks | make outputs | make benchmarks | make readme | make site
+# make setup | make run | make check | make test | make notebooks | make outputs | make benchmarks | make readme | make site
 PYTHON ?= python3
 BIN := .venv/bin
 BROWSER ?= /usr/bin/chromium
 # real photographs and tables, where a copy lies beside the checkout; the embedded defaults need none
 export XAI_REPRO_ASSETS ?= $(wildcard $(abspath ../shared/assets))
 
-.PHONY: setup run test notebooks outputs benchmarks readme site clean
+.PHONY: setup run check test notebooks outputs benchmarks readme site clean
 
 setup: .venv/.installed
 
@@ -16,6 +16,11 @@ setup: .venv/.installed
 
 run: setup            # the main job on the embedded photographs
 	$(BIN)/xai-repro run glime_stability
+
+check: setup          # style and types of library, tests and notebooks
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/basedpyright --level error
 
 test: setup           # every test, every notebook; make test ARGS="-k glime"
 	$(BIN)/python -m pytest $(ARGS)

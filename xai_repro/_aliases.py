@@ -16,6 +16,7 @@ MODULES = {
     "attributions": ("_compat", "explain.methods", "explain.attribution", "explain.gradients",
                      "inputs.instance", "inputs.image", "inputs.text"),
     "autoencoder": ("zoo.autoencoder",),
+    "baselines": ("_compat",),
     "boolean": ("evaluate.boolean",),
     "certificates": ("evaluate.certificates",),
     "cli": ("workbook.cli",),
@@ -23,21 +24,21 @@ MODULES = {
     "existing": ("explain.captum_methods",),
     "faithfulness": ("evaluate.faithfulness",),
     "features": ("inputs.segmentation",),
-    "heatmaps": ("explain.maps",),
+    "heatmaps": ("explain.maps", "workbook.lime_g"),
     "histology": ("zoo.histology",),
     "inpainting": ("zoo.inpainter",),
-    "judges": ("evaluate.metrics",),
+    "judges": ("evaluate.metrics", "explain.methods"),
     "ledger": ("workbook.ledger",),
     "lfa": ("explain.lfa",),
     "localisation": ("evaluate.localisation",),
-    "masked": ("value", "inputs.image", "inputs.text"),
+    "masked": ("value", "inputs.image", "inputs.text", "cache"),
     "models": ("zoo.models",),
     "moments": ("explain.limits",),
     "neighborhoods": ("explain.distributions",),
     "networks": ("zoo.tabular_networks",),
     "patches": ("explain.transformers", "inputs.tokens", "vision_transformers"),
     "removal": ("inputs.removal", "zoo.inpainter"),
-    "robustness": ("evaluate.robustness",),
+    "robustness": ("evaluate.robustness", "workbook.lime_g"),
     "runner": ("workbook.runner",),
     "scenes": ("zoo.scenes",),
     "similarity": ("evaluate.similarity",),
@@ -56,11 +57,24 @@ MODULES = {
 # names that changed, by old module
 NAMES = {
     "attributions": {"Attribution": "Method", "ATTRIBUTIONS": "METHODS"},
+    "baselines": {"attribute": "attribute_image"},
     "certificates": {"size_law": "size_distribution"},
     "data": {"places": "candidates", "photographs": "embedded_photographs"},
+    "faithfulness": {"ROWS": "POINTS_AT_ONCE"},
+    "heatmaps": {"grayed": "grey"},
+    "judges": {"JUDGES": "METRICS", "Judge": "Metric", "MANY": "FIRST_SEED",
+               "ranks": "rank_methods"},
+    "ledger": {"of_claim": "claim_p_values", "place_of": "split_source",
+               "tested": "tested_claims"},
     "lfa": {"METHODS": "TABLE_1", "Method": "Row", "Methods": "Rows"},
     "masked": {"Scored": "MaskedValue"},
+    "moments": {"binomial_law": "binomial_probabilities"},
     "neighborhoods": {"Neighborhood": "Distribution", "by_size": "BySize"},
+    "runner": {"Place": "RunPaths", "place": "locate"},
+    "stability": {"Rows": "Variants"},
+    "text": {"ASKED": "EMOTION_SENTENCES"},
+    "tiny": {"drop": "drop_tokens", "size": "count_parameters"},
+    "tiny_imagenet": {"ask": "masked_logits", "says": "predict_pictures"},
 }
 
 
@@ -83,8 +97,9 @@ class _AliasLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__.partition(".")[2]
-        places = ", ".join(f"xai_repro.{target}" for target in MODULES[old])
-        message = f"{module.__name__} is now {places}"
+        modules = [f"xai_repro.{target}" for target in MODULES[old] if target != "_compat"]
+        new = ", ".join(modules) or "xai_repro.explain"
+        message = f"{module.__name__} is now {new}"
         warnings.warn(message, DeprecationWarning, stacklevel=2)
 
 

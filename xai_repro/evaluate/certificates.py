@@ -436,7 +436,7 @@ def exact_stability(
     alpha = check_alpha(value, alpha)
     radius = check_radius(radius, alpha)
     m = int((~alpha).sum())
-    n_masks = int(comb(m, np.arange(radius + 1)).sum())
+    n_masks = int(np.sum(comb(m, np.arange(radius + 1))))
     if n_masks > most:
         given = f"radius is {radius}: Δ_r(alpha) has {n_masks:,} masks"
         raise ValueError(f"{given}; allowed: at most {most:,} (use soft_stability)")

@@ -39,14 +39,14 @@ class Metric:
     better: int              # 1: more is better, -1: less
     function: Callable       # (instance, scores [s, d], seed) -> float
     queries: str             # scores that it asks for, in words
-    needs: str = ""          # "segments": of images only
+    needs: str = ""          # "segments" (of images only), "classes" or "probabilities" of several
     seeded: bool = False     # whether the seed matters
 
     def __call__(self, instance: Any, attributions: Any, seed: int = 0) -> float:
         """The metric of attributions of one method, [d] or [s, d] (over s seeds).
 
-        Raises: a ValueError for scores that are not finite [d], or an instance without segments
-        where they are needed.
+        Raises: a ValueError for scores that are not finite [d], and for an instance of one class
+        where several are needed; a TypeError for one without segments where they are needed.
         """
         scores = _stacked(attributions, instance.d)
         if self.needs == "segments": instance.segments      # noqa: B018 - raises where there are none
@@ -133,7 +133,8 @@ def soft_rate(instance: Any, scores: np.ndarray, seed: int) -> float:
     Source: soft stability, section 3.
     """
     alpha = _selection(scores)
-    radius = max(1, int((~alpha).sum())//4)
+    n_others = int((~alpha).sum())
+    radius = min(n_others, max(1, n_others//4))
     certificate = soft_stability(instance, alpha, radius, seed=seed, interval="clopper_pearson")
     return certificate.rate
 
@@ -184,9 +185,10 @@ METRICS: dict[str, Metric] = Metrics({
     "spearman": Metric(
         "Spearman", "LIME-G", 1, partial(map_similarity, "spearman"), "0", "segments"),
     "soft_rate": Metric(
-        "soft rate", "soft stability", 1, mean_over_seeds(soft_rate), "150", seeded=True),
+        "soft rate", "soft stability", 1, mean_over_seeds(soft_rate), "150", "classes", True),
     "hard_radius": Metric(
-        "hard radius", "soft stability", 1, mean_over_seeds(hard_radius), "16", seeded=True),
+        "hard radius", "soft stability", 1, mean_over_seeds(hard_radius), "16", "probabilities",
+        True),
     "insertion": Metric("Insertion", "LiMA", 1, mean_over_seeds(insertion_auc), "d + 1"),
     "deletion": Metric("Deletion", "LiMA", -1, mean_over_seeds(deletion_auc), "d + 1"),
     "mu_fidelity": Metric(
@@ -218,8 +220,16 @@ def evaluate(
 
 def applicable(instance: Any) -> list[str]:
     """The metrics that an instance has what is needed for."""
-    segmented = getattr(instance.value, "segments", None) is not None
-    return [name for name, row in METRICS.items() if segmented or not row.needs]
+    ends = np.array([[True]*instance.d, [False]*instance.d])
+    scores = instance(ends)
+    several = scores.shape[1] > 1
+    has = {
+        "": True,
+        "segments": getattr(instance.value, "segments", None) is not None,
+        "classes": several,
+        "probabilities": several and scores.min() >= 0 and scores.max() <= 1,
+    }
+    return [name for name, row in METRICS.items() if has[row.needs]]
 
 # %% ../../nbs/evaluate/metrics.ipynb #587b7ab1
 def rank_methods(

@@ -625,8 +625,8 @@ def effective_sample_size(
     """
     from scipy.special import logsumexp
     log_w = np.where(np.isposinf(log_weight), -np.inf, log_weight)
-    log_total = logsumexp(log_w, axis=-1)
-    log_squares = logsumexp(2*log_w, axis=-1)
+    log_total = np.asarray(logsumexp(log_w, axis=-1))
+    log_squares = np.asarray(logsumexp(2*log_w, axis=-1))
     is_empty = np.isneginf(log_squares)
     log_size = 2*log_total - np.where(is_empty, 0, log_squares)
     return np.exp(np.where(is_empty, -np.inf, log_size))
