@@ -61,7 +61,6 @@ NAMES = {
     "certificates": {"size_law": "size_distribution"},
     "data": {"places": "candidates", "photographs": "embedded_photographs"},
     "faithfulness": {"ROWS": "POINTS_AT_ONCE"},
-    "heatmaps": {"grayed": "grey"},
     "judges": {"JUDGES": "METRICS", "Judge": "Metric", "MANY": "FIRST_SEED",
                "ranks": "rank_methods"},
     "ledger": {"of_claim": "claim_p_values", "place_of": "split_source",

@@ -216,8 +216,9 @@ class MaskedValue:
         return scores
 
 def _column_of(scores: np.ndarray, column: int | None) -> np.ndarray:
+    """All scores [n, K], or a copy of a column [n], so that the others need not be held."""
     if column is None: return scores
-    return scores[:, check_count("target", column, 0, scores.shape[1] - 1)]
+    return scores[:, check_count("target", column, 0, scores.shape[1] - 1)].copy()
 
 def class_scores(
     value: ValueFunction,

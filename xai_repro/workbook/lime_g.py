@@ -268,8 +268,9 @@ def spread_table(
 ) -> "Styler":
     """Spreads over the pairs of one photograph, and the standard error of our mean."""
     columns = ["published_spread", "spread", "standard_error", "pairs", "inputs"]
-    table = comparison.set_index(["row", "column"])
-    return table[columns].style.format(precision=3, na_rep="–")
+    table = comparison.set_index(["row", "column"])[columns].style
+    table.format(precision=3, na_rep="–")
+    return table
 
 def show_undefined(
     undefined: pd.DataFrame,    # from `undefined_metrics`
