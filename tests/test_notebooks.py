@@ -1,4 +1,4 @@
-"Every notebook runs from top to bottom, and is kept as the project wants it."
+"""Every notebook runs from top to bottom, and is stored as the project wants it."""
 import ast
 
 import nbformat
@@ -7,52 +7,115 @@ from nbdev.test import test_nb as run_notebook
 
 from xai_repro.ground import root
 
-NOTEBOOKS = sorted(p for p in (root()/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
-NAMES = [str(p.relative_to(root()/"nbs").with_suffix("")) for p in NOTEBOOKS]
+NBS = root()/"nbs"
+NOTEBOOKS = [p for p in sorted(NBS.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
+OF_PAPERS = [p for p in NOTEBOOKS if p.parent.name == "papers"]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def name_of(path) -> str:
+    return str(path.relative_to(NBS).with_suffix(""))
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def outputs_of(cells) -> list:
+    return [output for cell in cells for output in cell.get("outputs", [])]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
 def test_runs(path):
     passed, _ = run_notebook(path)
     assert passed, f"{path.name} failed: its error is printed above"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
-def test_kept_well(path):
-    notebook = nbformat.read(path, as_version=4)
-    cells = notebook.cells
-    assert set(notebook.metadata) <= {"kernelspec", "language_info"}, "a live notebook's widgets are not kept"
-    tagged = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
-    assert len(tagged) == (path.parent.name == "papers"), "a notebook in nbs/papers has exactly one cell tagged parameters, the others none"
-    assert not [o for c in cells for o in c.get("outputs", []) if o.output_type == "error"]
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_stored_well(path):
+    notebook = read(path)
+    live = set(notebook.metadata) - {"kernelspec", "language_info"}
+    assert not live, "a live notebook's widgets are not stored"
+    tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
+    n_parameters = sum("parameters" in tag for tag in tags)
+    message = "one cell of a paper's notebook is tagged parameters, and none of another"
+    assert n_parameters == (path in OF_PAPERS), message
+    kinds = [output.output_type for output in outputs_of(notebook.cells)]
+    assert "error" not in kinds
     assert path.stat().st_size < 1_000_000
 
 
-@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.parent.name == "papers"], ids=lambda p: p.stem)
+# the library's, that draw the figure of a run and save it
+DRAWS = ("save_figure", "figure")
+
+
+def figures_drawn(cells) -> int:
+    """How often code of a notebook draws and saves a figure."""
+    n = 0
+    for cell in cells:
+        if cell.cell_type != "code" or cell.source.startswith("%"): continue
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Call) and called(node) in DRAWS: n += 1
+    return n
+
+
+def called(call: ast.Call) -> str:
+    """The name of the function that is called."""
+    return ast.unparse(call.func).split(".")[-1]
+
+
+@pytest.mark.parametrize("path", OF_PAPERS, ids=lambda p: p.stem)
 def test_paper_notebooks_are_committed_with_outputs(path):
-    cells = nbformat.read(path, as_version=4).cells
-    kinds = [k for c in cells for o in c.get("outputs", []) for k in o.get("data", {})]
+    cells = read(path).cells
+    kinds = [kind for output in outputs_of(cells) for kind in output.get("data", {})]
     assert "text/html" in kinds, "a reader who only scrolls sees the tables"
-    drawn = sum(".save_figure(" in c.source for c in cells if c.cell_type == "code")
-    assert kinds.count("image/png") == drawn > 0, "and every figure"
+    assert kinds.count("image/png") == figures_drawn(cells) > 0, "and every figure"
+
+
+SHOWN_CALLS = ("Markdown", "display", "print")
+
+
+def is_shown(last: ast.expr) -> bool:
+    """Whether a cell's last expression is there to be seen.
+
+    A name, or what is made of one, is: what a test or a method called for its effect returns is
+    not.
+    """
+    if isinstance(last, ast.IfExp): return False
+    if not isinstance(last, ast.Call): return True
+    function = ast.unparse(last.func)
+    return function.startswith("pd.DataFrame") or function in SHOWN_CALLS
 
 
 def ends_in_something_to_see(source: str) -> bool:
-    "A name, or what is made of one: what a test or a method called for its effect returns is not meant to be seen."
-    body = [] if source.startswith("%") else ast.parse(source).body
-    last = body[-1].value if body and isinstance(body[-1], ast.Expr) else None
-    if isinstance(last, ast.Call): return ast.unparse(last.func).startswith("pd.DataFrame") or ast.unparse(last.func) in ("Markdown", "display", "print")
-    return last is not None and not source.rstrip().endswith(";") and not isinstance(last, ast.IfExp)
+    """Whether a reader expects an output of a cell."""
+    if source.startswith("%") or source.rstrip().endswith(";"): return False
+    body = ast.parse(source).body
+    if not body or not isinstance(body[-1], ast.Expr): return False
+    return is_shown(body[-1].value)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def is_for_readers(cell) -> bool:
+    """Whether a cell is an example, neither hidden nor the module's own."""
+    if cell.cell_type != "code": return False
+    return not cell.source.startswith("#| hide") and "#| export" not in cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
 def test_what_a_cell_ends_in_is_shown(path):
-    silent = [c.source for c in nbformat.read(path, as_version=4).cells
-              if c.cell_type == "code" and not c.source.startswith("#| hide") and "#| export" not in c.source and ends_in_something_to_see(c.source) and not c.get("outputs")]
-    assert not silent, "committed without the output that a reader expects: run make outputs NB=" + path.name
+    examples = [cell for cell in read(path).cells if is_for_readers(cell)]
+    expected = [cell for cell in examples if ends_in_something_to_see(cell.source)]
+    silent = [cell.source for cell in expected if not cell.get("outputs")]
+    assert not silent, f"committed without its output: run make outputs NB={name_of(path)}.ipynb"
 
 
-def test_what_is_to_see():
-    seen = ["x", "x.y", "pd.DataFrame(rows).round(2)", "a = 1\n(a, a)", "Markdown('x')", "[c for c in 'ab']", "f'{x}'"]
-    unseen = ["x = 1", "test_eq(1, 1)", "found.append(1)", "fig;", "", "claims.append(1)"]
-    assert [ends_in_something_to_see(s) for s in seen + unseen] == [True]*len(seen) + [False]*len(unseen)
+@pytest.mark.parametrize("source", [
+    "x", "x.y", "pd.DataFrame(rows).round(2)", "a = 1\n(a, a)", "Markdown('x')",
+    "[c for c in 'ab']", "f'{x}'"])
+def test_what_is_to_see(source):
+    assert ends_in_something_to_see(source)
+
+
+@pytest.mark.parametrize("source", [
+    "x = 1", "test_eq(1, 1)", "found.append(1)", "fig;", "", "claims.append(1)"])
+def test_what_is_not_to_see(source):
+    assert not ends_in_something_to_see(source)

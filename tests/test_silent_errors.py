@@ -1,166 +1,316 @@
-"What would be a number, and wrong, is refused; and what is kept is of what it was asked of."
-from dataclasses import replace
+"""What would be a number, and wrong, is refused; and stored answers are of what was asked."""
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from small_models import random_image, small_classifier, small_network
 from torch import nn
 
-from xai_repro import ground
-from xai_repro import value as masked, cache as store
-from xai_repro import bridges
-from xai_repro.evaluate import certificates as C, faithfulness as F, metrics as judges
-from xai_repro import vision_transformers
-from xai_repro.explain import methods as attributions, lfa, limits as moments, distributions as N, subsets, surrogates
-from xai_repro.inputs import segmentation as features, removal
-from xai_repro import workbook
-from xai_repro.workbook import ledger
-from xai_repro.zoo import instances as inputs, models
-from xai_repro.value import MaskFunction
+from xai_repro import bridges, vision_transformers, workbook
+from xai_repro.evaluate import certificates, faithfulness
+from xai_repro.explain import distributions, lfa, limits, perturbation, subsets, surrogates
+from xai_repro.explain.distributions import all_masks
+from xai_repro.inputs.image import image_instance
+from xai_repro.inputs.removal import Removal
+from xai_repro.inputs.segmentation import grid
 from xai_repro.inputs.text import MaskedText
+from xai_repro.value import MaskFunction, class_scores
+from xai_repro.workbook import ledger
+from xai_repro.zoo import instances
 
-IMAGE = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+IMAGE = random_image()
 ALPHA = np.array([True, False, False, False])
 
 
 def function(f, d=4): return MaskFunction(f, d)
 
 
-def small(seed: int, weights: str = "") -> models.Classifier:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = nn.Sequential(nn.Conv2d(3, 4, 5, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-    return models.Classifier("small", network.eval(), models.Preprocessing((.5,)*3, (.5,)*3), 32, list("abc"), torch.device("cpu"), weights=weights)
-
-
 class Pair:
-    "A value function of no base class."
+    """A value function of no base class."""
+
     n_features = 3
-    def __init__(self, f): self.f = f
+
+    def __init__(self, f):
+        self.f = f
+
     def __call__(self, masks): return self.f(masks)
 
 
-def test_a_certificate_by_draws_is_not_above_the_exact_one_where_scores_are_no_distribution():
-    flat = function(lambda m: np.tile([.9, .85], (len(m), 1)))
-    exact, drawn = C.hard_stability(flat, ALPHA, .25), C.hard_stability(flat, ALPHA, .25, masking="bernoulli", n_samples=4000)
-    assert drawn.radius <= exact.radius == pytest.approx(.1) and drawn.top[1] >= .85
+def not_numbers(masks): return np.full((len(masks), 2), np.nan)
+
+
+def even(masks): return np.full((len(masks), 2), .5)
+
+
+# certificates
+
+def test_a_drawn_certificate_is_not_above_the_exact_one_where_scores_are_no_distribution():
+    flat = function(lambda masks: np.tile([.9, .85], (len(masks), 1)))
+    exact = certificates.hard_stability(flat, ALPHA, .25)
+    drawn = certificates.hard_stability(flat, ALPHA, .25, masking="bernoulli", n_samples=4000)
+    assert exact.radius == pytest.approx(.1)
+    assert drawn.radius <= exact.radius
+    assert drawn.top[1] >= .85
+
+
+def outside(masks): return np.where(masks[:, :1], [[3., -2.]], [[-.5, 1.]])
+
+
+def partly_missing(masks): return np.where(masks[:, :1], [[np.nan, .2]], [[.9, .1]])
 
 
 def test_scores_are_checked_before_they_are_averaged():
-    with pytest.raises(ValueError, match=r"value returned scores from -2 to 3; allowed: \[0, 1\]"): C.hard_stability(function(lambda m: np.where(m[:, :1], [[3., -2.]], [[-.5, 1.]])), ALPHA, quant=4)
-    gone = function(lambda m: np.where(m[:, :1], [[np.nan, .2]], [[.9, .1]]))
-    with pytest.raises(ValueError, match="NaN"): C.hard_stability(gone, ALPHA, votes=True)
-    with pytest.raises(ValueError, match="NaN"): C.Smoothed(gone, np.ones((2, 4), bool), votes=True)(np.ones((1, 4), bool))
+    with pytest.raises(ValueError, match=r"scores from -2 to 3; allowed: \[0, 1\]"):
+        certificates.hard_stability(function(outside), ALPHA, quant=4)
+    missing = function(partly_missing)
+    with pytest.raises(ValueError, match="NaN"):
+        certificates.hard_stability(missing, ALPHA, votes=True)
+    smoothed = certificates.Smoothed(missing, np.ones((2, 4), bool), votes=True)
+    with pytest.raises(ValueError, match="NaN"):
+        smoothed(np.ones((1, 4), bool))
 
 
-@pytest.mark.parametrize("kind", C.INTERVALS.values())
+@pytest.mark.parametrize("kind", certificates.INTERVALS.values())
 @pytest.mark.parametrize("s, n", [(5, 3), (-1, 3), (0, 0)])
 def test_intervals_refuse_counts_that_cannot_be(kind, s, n):
-    with pytest.raises(ValueError, match="allowed: 0 <= successes <= n"): kind(s, n, .1)
+    with pytest.raises(ValueError, match="allowed: 0 <= successes <= n"):
+        kind(s, n, .1)
 
+
+# scores of another shape, or not finite
 
 def test_a_function_of_another_shape_is_not_broadcast():
-    X, w = torch.rand(3, 4), torch.arange(1., 5)
-    flat = F.perturbation_test(lambda rows: rows @ w, X, X)
+    X = torch.rand(3, 4)
+    w = torch.arange(1., 5)
+    flat = faithfulness.perturbation_test(lambda rows: rows @ w, X, X)
     assert flat.shape == (3, 4)
-    with pytest.raises(ValueError, match=r"f returned shape \(12, 1\); allowed: \(12,\)"): F.perturbation_test(lambda rows: (rows @ w)[:, None], X, X)
-    with pytest.raises(ValueError, match="f returned 12 scores that are NaN"): F.perturbation_test(lambda rows: rows @ w*torch.nan, X, X)
+    with pytest.raises(ValueError, match=r"f returned shape \(12, 1\); allowed: \(12,\)"):
+        faithfulness.perturbation_test(lambda rows: (rows @ w)[:, None], X, X)
+    with pytest.raises(ValueError, match="f returned 12 scores that are NaN"):
+        faithfulness.perturbation_test(lambda rows: rows @ w*torch.nan, X, X)
 
 
-@pytest.mark.parametrize("ask", [lambda v: masked.class_scores(v, N.all_masks(3), 0), lambda v: F.insertion(v, np.arange(3), 0), lambda v: F.mu_fidelity(v, np.arange(3.), 0), lambda v: attributions.attribute("rise", 0, v, n_samples=8), lambda v: lfa.lime(v, 0, 8)])
+ASK = {
+    "class_scores": lambda value: class_scores(value, all_masks(3), 0),
+    "insertion": lambda value: faithfulness.insertion(value, np.arange(3), 0),
+    "mu_fidelity": lambda value: faithfulness.mu_fidelity(value, np.arange(3.), 0),
+    "rise": lambda value: perturbation.rise(value, 0, 8),
+    "lime": lambda value: lfa.lime(value, 0, 8),
+    "occlusion": lambda value: perturbation.occlusion(value, 0),
+    "sobol": lambda value: perturbation.sobol(value, 0, 8),
+}
+
+
+def sideways(masks):
+    """Scores [K, n], or of another number of masks where that would pass."""
+    shape = (3, len(masks)) if len(masks) != 3 else (2, 3)
+    return np.ones(shape)
+
+
+@pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
 def test_scores_of_another_shape_or_not_finite_are_refused(ask):
-    with pytest.raises(ValueError, match="value returned shape"): ask(Pair(lambda m: np.ones((3, len(m)) if len(m) != 3 else (2, 3))))
-    with pytest.raises(ValueError, match="value returned .* NaN or infinite"): ask(Pair(lambda m: np.full((len(m), 2), np.nan)))
-    with pytest.raises(ValueError, match="value returned .* NaN or infinite"): ask(function(lambda m: np.full((len(m), 2), np.nan), 3))
+    with pytest.raises(ValueError, match="value returned shape"):
+        ask(Pair(sideways))
+    with pytest.raises(ValueError, match=r"value returned .* NaN or infinite"):
+        ask(Pair(not_numbers))
+    with pytest.raises(ValueError, match=r"value returned .* NaN or infinite"):
+        ask(function(not_numbers, 3))
 
 
-def test_a_search_refuses_scores_and_directions_that_are_not_finite():
-    with pytest.raises(ValueError, match="value returned .* NaN"): subsets.lima(function(lambda m: np.full((len(m), 2), np.nan)), 0)
-    even = function(lambda m: np.full((len(m), 2), .5))
-    with pytest.raises(ValueError, match="direction holds 4 values that are NaN"): subsets.lima(even, 0, features=function(lambda m: m.astype(float)), consistency="cosine", direction=[np.nan]*4)
-    with pytest.raises(ValueError, match=r"direction has shape \(2,\); allowed: \(4,\)"): subsets.lima(even, 0, features=function(lambda m: m.astype(float)), consistency="cosine", direction=[1., 0.])
+def test_a_search_refuses_scores_that_are_not_finite():
+    with pytest.raises(ValueError, match=r"value returned .* NaN"):
+        subsets.lima(function(not_numbers), 0)
+
+
+@pytest.mark.parametrize("direction, words", [
+    ([np.nan]*4, "direction holds 4 values that are NaN"),
+    ([1., 0.], r"direction has shape \(2,\); allowed: \(4,\)")])
+def test_a_search_refuses_other_directions(direction, words):
+    features = function(lambda masks: masks.astype(float))
+    with pytest.raises(ValueError, match=words):
+        subsets.lima(
+            function(even), 0, features=features, consistency="cosine", direction=direction)
 
 
 def test_equal_scores_have_no_correlation_whatever_their_rounding():
-    with pytest.raises(F.NoVariation, match="sum of scores"): F.mu_fidelity(function(lambda m: m.sum(1), 30), np.full(30, .1), 0, sizes="fixed")
+    size = function(lambda masks: masks.sum(1), 30)
+    with pytest.raises(faithfulness.NoVariation, match="sum of scores"):
+        faithfulness.mu_fidelity(size, np.full(30, .1), 0, sizes="fixed")
 
 
-def test_pixels_and_regions():
-    predict = lambda images: images.mean((2, 3))
-    with pytest.raises(ValueError, match="target is -1"): F.pixel_curve(predict, IMAGE, IMAGE[0], -1, steps=4)
-    with pytest.raises(ValueError, match="predict returned .* NaN"): F.pixel_curve(lambda images: predict(images)*torch.nan, IMAGE, IMAGE[0], 0, steps=4)
-    with pytest.raises(ValueError, match="segments has 2 labels"): F.region_areas(np.array([[1, 1], [3, 3]]))
-    with pytest.raises(ValueError, match="segments has shape"): F.region_areas(features.grid(IMAGE, 8), torch.rand(3, 16, 16))
+def colours(images): return images.mean((2, 3))
 
 
-def test_kept_scores_are_of_the_weights_and_the_removal_that_they_were_asked_of():
-    class Grey(removal.Removal):
-        def __init__(self, level, colours=None): self.level, self.colours = level, colours
-        def baseline(self, image, segments): return torch.full_like(image, self.level)
-    assert repr(Grey(.1)) == "Grey(level=0.1, colours=None)" != repr(Grey(.2)) and repr(Grey(.1, torch.zeros(2000))) != repr(Grey(.1, torch.arange(2000.)))
-    cases = [judges.Case(small(seed), IMAGE, features.grid(IMAGE, 16), 0) for seed in (1, 2, 1)]
-    assert cases[0].identity() == cases[2].identity() != cases[1].identity()
-    assert small(1, "named").identity() == ("small", "named", "torch.float32")
-    of = lambda gradients: inputs.image_inputs(replace(small(1), size=32), "embedded", 1, patch=16, gradients=gradients)[0].identity
-    assert of(small(1)) != of(small(2))
-    with pytest.raises(TypeError, match="object"): ground.digest(np.array(["a", "b"], object))
+def test_a_curve_of_pixels_refuses_other_classes_and_scores():
+    curve = partial(faithfulness.pixel_curve, image=IMAGE, scores=IMAGE[0], steps=4)
+    with pytest.raises(ValueError, match="target is -1"):
+        curve(colours, target=-1)
+    with pytest.raises(ValueError, match=r"predict returned .* NaN"):
+        curve(lambda images: colours(images)*torch.nan, target=0)
 
+
+def test_areas_refuse_segments_with_gaps_and_of_another_size():
+    with pytest.raises(ValueError, match="segments has 2 labels"):
+        faithfulness.region_areas(np.array([[1, 1], [3, 3]]))
+    with pytest.raises(ValueError, match="segments has shape"):
+        faithfulness.region_areas(grid(IMAGE, 8), torch.rand(3, 16, 16))
+
+
+# whose answers are stored
+
+class Grey(Removal):
+    """A removal that somebody writes without thinking of its repr."""
+
+    def __init__(self, level, colours=None):
+        self.level = level
+        self.colours = colours
+
+    def baseline(self, image, segments): return torch.full_like(image, self.level)
+
+
+def test_the_repr_of_a_removal_has_all_that_it_is_made_of():
+    assert repr(Grey(.1)) == "Grey(level=0.1, colours=None)" != repr(Grey(.2))
+    zeros = Grey(.1, torch.zeros(2000))
+    numbers = Grey(.1, torch.arange(2000.))
+    assert repr(zeros) != repr(numbers)
+
+
+def test_answers_are_of_the_weights_and_the_removal_that_they_were_asked_of():
+    tiles = grid(IMAGE, 16)
+
+    def identity(seed, level=.1):
+        instance = image_instance(small_classifier(seed), IMAGE, tiles, Grey(level), 0)
+        return instance.identity
+
+    assert identity(1) == identity(1)
+    assert len({identity(1), identity(2), identity(1, .2)}) == 3
+    named = small_classifier(1, "named")
+    assert named.identity() == ("small", "named", "torch.float32")
+
+
+def test_answers_are_not_of_what_answers_gradients():
+    classifier = small_classifier(1)
+
+    def instance(gradients):
+        made, = instances.image_instances(
+            classifier, "embedded", 1, patch=16, gradients=gradients)
+        return made
+
+    one = instance(small_classifier(1))
+    other = instance(small_classifier(2))
+    whole = np.ones((1, one.d), bool)
+    assert one.identity == other.identity
+    assert np.array_equal(one(whole), other(whole))
+    assert not torch.equal(one.view.logits(one.view.x[None]), other.view.logits(other.view.x[None]))
+
+
+# other libraries
 
 def test_a_network_is_left_as_it_was():
-    network = small(1).network.train()
-    found = bridges.as_metric("Insertion")(network, IMAGE[None], [0], IMAGE[None])
-    assert network.training and np.isfinite(found).all()
-    small_image = IMAGE[None, :, :16, :16]
-    assert np.isfinite(bridges.as_metric("top")(network, small_image, [0], small_image)).all()       # a single segment
+    network = small_network(1).train()
+    values = bridges.as_metric("insertion")(network, IMAGE[None], [0], IMAGE[None])
+    assert network.training
+    assert np.isfinite(values).all()
 
 
-def test_transformers_with_other_tokens_before_those_of_patches_are_refused():
+@pytest.mark.parametrize("metric", bridges.OF_ONE)
+def test_an_image_of_a_single_segment_is_measured(metric):
+    small = IMAGE[None, :, :16, :16]
+    values = bridges.as_metric(metric)(small_network(1), small, [0], small)
+    assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("options", [
+    dict(reg_tokens=4), dict(class_token=False, global_pool="avg")])
+def test_transformers_with_other_tokens_before_those_of_patches_are_refused(options):
     import timm
-    for options in (dict(reg_tokens=4), dict(class_token=False, global_pool="avg")):
-        network = timm.models.VisionTransformer(img_size=32, patch_size=16, embed_dim=16, depth=1, num_heads=2, num_classes=3, **options)
-        with pytest.raises(ValueError, match="tokens before those of patches; allowed: one, the class token"): vision_transformers.kind_of(network)
+    network = timm.models.VisionTransformer(
+        img_size=32, patch_size=16, embed_dim=16, depth=1, num_heads=2, num_classes=3, **options)
+    message = "tokens before those of patches; allowed: one, the class token"
+    with pytest.raises(ValueError, match=message):
+        vision_transformers.kind_of(network)
 
 
-def test_mfaba_says_where_it_says_nothing():
-    classifier = small(1)
-    view, said = attributions.of_image(classifier, IMAGE, features.grid(IMAGE, 16)), int(classifier.predict(IMAGE[None]).argmax())
-    with pytest.warns(lfa.DegenerateFit, match="not what the network says"): assert not attributions.attribute("mfaba", (said + 1) % 3, view=view).any()
+# fits at the edge
+
+BESIDES = "besides those that are passed through"
 
 
-@pytest.mark.parametrize("method", ["saliency", "integrated_gradients", "smoothgrad", "gradcam", "mfaba", "occlusion"])
-def test_a_class_that_there_is_not_is_refused_by_name(method):
-    classifier, segments = small(1), features.grid(IMAGE, 16)
-    with pytest.raises(ValueError, match="target is 99"): attributions.attribute(method, 99, MaskedModel(classifier.predict, IMAGE, segments), attributions.of_image(classifier, IMAGE, segments))
+def test_two_samples_that_are_passed_through():
+    added = function(lambda masks: masks @ np.arange(1., 5))
+    with pytest.warns(lfa.DegenerateFit, match=BESIDES):
+        alone = lfa.explain(added, 0, distributions.kernel_shap(), 0., n_samples=2)
+    assert np.allclose(alone.weights.sum(), 10)
+    assert alone.effective_sample_size == 0
 
 
-def test_fits_at_the_edge():
-    added = function(lambda m: m @ np.arange(1., 5))
-    with pytest.warns(lfa.DegenerateFit, match="besides those that are passed through"): alone = lfa.explain(added, 0, N.kernel_shap(), 0., n_samples=2)
-    assert np.allclose(alone.weights.sum(), 10) and alone.effective_sample_size == 0
-    both = function(lambda m: m.all(1).astype(float))
-    with pytest.warns(lfa.DegenerateFit, match="besides those that are passed through"): assert np.allclose(lfa.explain(both, 0, N.kernel_shap("exhaustive"), 0.).weights, .25)
-    with pytest.raises(ValueError, match="weights of a batch are all 0"): lfa.approximate(lambda x: x.sum(1), np.full((1, 8), 10.), N.bernoulli(.25), fit="adam", n_samples=200)
-    with pytest.raises(ValueError, match="the number of rows is 2"): surrogates.train_adam(np.eye(2), np.ones((1, 2)), np.ones(2))
+def test_scores_that_vary_at_the_ends_alone():
+    both = function(lambda masks: masks.all(1).astype(float))
+    with pytest.warns(lfa.DegenerateFit, match=BESIDES):
+        explanation = lfa.explain(both, 0, distributions.kernel_shap("exhaustive"), 0.)
+    assert np.allclose(explanation.weights, .25)
+
+
+def test_a_batch_without_weight_is_refused():
+    far = np.full((1, 8), 10.)
+    with pytest.raises(ValueError, match="weights of a batch are all 0"):
+        lfa.approximate(
+            lambda rows: rows.sum(1), far, distributions.bernoulli(.25), fit="adam", n_samples=200)
+
+
+def test_too_few_rows_to_train_on_are_refused():
+    with pytest.raises(ValueError, match="the number of rows is 2"):
+        surrogates.train_adam(np.eye(2), np.ones((1, 2)), np.ones(2))
+
+
+def test_a_function_of_single_precision_in_disguise():
     convolved = nn.Conv1d(1, 1, 2, dtype=torch.float32)
-    assert np.isfinite(lfa.approximate(lambda x: convolved(x[:, None])[:, 0].sum(1), np.ones((1, 3)), N.normal(.1), n_samples=20).weights).all()
+
+    def f(rows): return convolved(rows[:, None])[:, 0].sum(1)
+
+    found = lfa.approximate(f, np.ones((1, 3)), distributions.normal(.1), n_samples=20)
+    assert np.isfinite(found.weights).all()
 
 
 def test_inverses_of_small_numbers():
-    wide = moments.lime_moments(600, .25)
-    found = wide.inverse()
-    assert np.isfinite([found.diagonal, found.off_diagonal]).all()
-    assert moments.Moments(1, 4., 4.).inverse() == (1, .25, 0.)
+    inverse = limits.lime_moments(600, .25).inverse()
+    assert np.isfinite([inverse.diagonal, inverse.off_diagonal]).all()
+    assert limits.Moments(1, 4., 4.).inverse() == (1, .25, 0.)
 
 
-def test_a_claim_is_counted_by_the_margin_that_it_was_judged_by():
-    found = workbook.test_claim("equal to a thousandth", "GLIME A", "equal", "x", {"one": np.full(20, .01) + np.linspace(-1e-4, 1e-4, 20)}, margin=1e-3)
-    assert found.verdict == "contradicted" and found.row()["margin"] == 1e-3
-    holds, contradicted = ledger.claim_p_values(found)
-    assert holds > .99 and contradicted < .01
-    assert ledger.split_source("LIME-G colour images, 4.2") == ("LIME-G", "colour images, 4.2") and ledger.split_source("our finding") is None
+# claims
+
+def test_a_claim_is_counted_by_the_margin_that_it_was_tested_by():
+    effects = np.full(20, .01) + np.linspace(-1e-4, 1e-4, 20)
+    claim = workbook.test_claim(
+        "equal to a thousandth", "GLIME A", "equal", "x", {"one": effects}, margin=1e-3)
+    assert claim.verdict == "contradicted"
+    assert claim.row()["margin"] == 1e-3
+    p_holds, p_contradicted = ledger.claim_p_values(claim)
+    assert p_holds > .99
+    assert p_contradicted < .01
 
 
-def test_other_bad_input():
-    with pytest.raises(TypeError, match="tokens is the text 'good film'"): MaskedText(lambda texts: np.ones((len(texts), 2)), "good film")
-    with pytest.raises(ValueError, match="n_clusters is -3"): N.cluster(np.random.default_rng(0).random((6, 2)), np.zeros(2), n_clusters=-3)
-    with pytest.raises(ValueError, match="radius is -1"): C.size_distribution(3, -1)
+def test_the_source_of_a_claim_is_its_paper_and_the_rest():
+    split = ledger.split_source("LIME-G colour images, 4.2")
+    assert split == ("LIME-G", "colour images, 4.2")
+    assert ledger.split_source("our finding") is None
+
+
+# other bad input
+
+def test_a_text_is_not_its_letters():
+    with pytest.raises(TypeError, match="tokens is the text 'good film'"):
+        MaskedText(lambda texts: np.ones((len(texts), 2)), "good film")
+
+
+def test_a_negative_number_of_clusters():
+    rows = np.random.default_rng(0).random((6, 2))
+    with pytest.raises(ValueError, match="n_clusters is -3"):
+        distributions.cluster(rows, np.zeros(2), n_clusters=-3)
+
+
+def test_a_negative_radius():
+    with pytest.raises(ValueError, match="radius is -1"):
+        certificates.size_distribution(3, -1)

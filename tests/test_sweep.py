@@ -550,3 +550,12 @@ def test_forty_jobs_and_ten_killed_processes(coin, write_sweep, real_code_versio
         check_table(coin, job)
     # a job is repeated only where it was killed between its last cell and its record
     assert 40 <= driver.count("end") <= 50
+
+
+def test_workers_of_this_machine_listen_on_the_loopback_alone():
+    with sweep.local_workers(1):
+        process = psutil.Process()
+        family = [process, *process.children(recursive=True)]
+        ports = [port for member in family for port in member.net_connections(kind="inet")]
+    listening = {port.laddr.ip for port in ports if port.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}

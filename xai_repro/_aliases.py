@@ -77,6 +77,9 @@ NAMES = {
 }
 
 
+FRONT = ("tabular", "text")     # old modules with the name of a function of the front
+
+
 class _Alias(ModuleType):
     """A module that looks its names up where they are now."""
 
@@ -90,9 +93,18 @@ class _Alias(ModuleType):
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
 
+class _CallableAlias(_Alias):
+    """An old module with the name of a function of the front, which it stands before."""
+
+    def __call__(self, *args: object, **options: object) -> object:
+        front = import_module("xai_repro.api")
+        return getattr(front, self.__name__.partition(".")[2])(*args, **options)
+
+
 class _AliasLoader(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _Alias(spec.name)
+        of_the_front = spec.name.partition(".")[2] in FRONT
+        return _CallableAlias(spec.name) if of_the_front else _Alias(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__.partition(".")[2]

@@ -39,7 +39,7 @@ class Metric:
     better: int              # 1: more is better, -1: less
     function: Callable       # (instance, scores [s, d], seed) -> float
     queries: str             # scores that it asks for, in words
-    needs: str = ""          # "segments" (of images only), "classes" or "probabilities" of several
+    needs: str = ""          # "segments" (of images), "48 pixels", "classes", "probabilities"
     seeded: bool = False     # whether the seed matters
 
     def __call__(self, instance: Any, attributions: Any, seed: int = 0) -> float:
@@ -49,7 +49,8 @@ class Metric:
         where several are needed; a TypeError for one without segments where they are needed.
         """
         scores = _stacked(attributions, instance.d)
-        if self.needs == "segments": instance.segments      # noqa: B018 - raises where there are none
+        if self.needs in ("segments", "48 pixels"):
+            instance.segments       # noqa: B018 - raises where there are none
         return float(self.function(instance, scores, FIRST_SEED + check_count("seed", seed, 0)))
 
 def _stacked(attributions: Any, d: int) -> np.ndarray:
@@ -181,7 +182,7 @@ METRICS: dict[str, Metric] = Metrics({
     "top_change": Metric("top", "LFA", 1, mean_over_seeds(top_change), "d / 4 + 1"),
     "bottom_change": Metric("bottom", "LFA", -1, mean_over_seeds(bottom_change), "d / 4 + 1"),
     "ssim": Metric("SSIM", "LIME-G", 1, partial(map_similarity, "ssim"), "0", "segments"),
-    "hog": Metric("HOG", "LIME-G", 1, partial(map_similarity, "hog"), "0", "segments"),
+    "hog": Metric("HOG", "LIME-G", 1, partial(map_similarity, "hog"), "0", "48 pixels"),
     "spearman": Metric(
         "Spearman", "LIME-G", 1, partial(map_similarity, "spearman"), "0", "segments"),
     "soft_rate": Metric(
@@ -223,9 +224,11 @@ def applicable(instance: Any) -> list[str]:
     ends = np.array([[True]*instance.d, [False]*instance.d])
     scores = instance(ends)
     several = scores.shape[1] > 1
+    segments = getattr(instance.value, "segments", None)
     has = {
         "": True,
-        "segments": getattr(instance.value, "segments", None) is not None,
+        "segments": segments is not None,
+        "48 pixels": segments is not None and min(segments.shape) >= 48,
         "classes": several,
         "probabilities": several and scores.min() >= 0 and scores.max() <= 1,
     }

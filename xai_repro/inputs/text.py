@@ -212,6 +212,7 @@ def text_instance(
     """
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"text is {text!r}; allowed: a text of at least one word")
+    check_choice("removal", removal, REMOVALS)
     if getattr(model, "attend", None) is None:
         words = text.split()
         value = MaskedText(model, words, "drop")

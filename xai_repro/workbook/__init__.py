@@ -15,7 +15,7 @@ NAMES = {     # module -> what notebooks use of it
                 "show_verdicts", "claims_table", "cells_table", "claim_cells"),
     "figures": ("COLORS", "PALETTE", "LOOK", "style", "figure", "save_figure", "draw_line",
                 "draw_intervals", "effect_panel", "line_panels", "legend_below", "sample_axis",
-                "show", "explore"),
+                "stacked_bars", "show", "explore"),
     "keys": ("code_version",),
 }
 RENAMED = {"judge": "test_claim"}     # what they were called before

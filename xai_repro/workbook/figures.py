@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'PALETTE', 'LOOK', 'style', 'save_figure', 'figure', 'draw_line', 'draw_intervals', 'effect_panel',
-           'legend_below', 'line_panels', 'sample_axis', 'show', 'explore']
+           'legend_below', 'line_panels', 'sample_axis', 'stacked_bars', 'show', 'explore']
 
 # %% ../../nbs/workbook/figures.ipynb #106318ab
 import os
@@ -165,6 +165,25 @@ def sample_axis(
     ax.set(xscale="log")
     ax.set_xticks(list(sizes), [str(n) for n in sizes])
     ax.minorticks_off()
+
+def stacked_bars(
+    ax: "Axes",
+    counts: pd.DataFrame,    # a row per bar, from above; a column per part, from the left
+    colors: Sequence[str],   # of the parts
+    xlabel: str,             # what is counted
+) -> None:
+    "Horizontal bars of counted parts, a number in each that is not 0, and their legend beside."
+    upwards = counts.iloc[::-1]
+    left = np.zeros(len(counts))
+    for part, color in zip(upwards.columns, colors, strict=True):
+        numbers = upwards[part]
+        bars = ax.barh(upwards.index, numbers, left=left, color=color, label=part)
+        labels = [str(n) if n else "" for n in numbers]
+        ax.bar_label(bars, labels=labels, label_type="center", fontsize=7)
+        left = left + numbers.to_numpy()
+    ax.set_xlabel(xlabel)
+    ax.grid(axis="y", visible=False)
+    ax.legend(loc="center left", bbox_to_anchor=(1, .5))
 
 # %% ../../nbs/workbook/figures.ipynb #4b37cb3e
 def show(

@@ -186,11 +186,11 @@ def draw_highest(
     "Lines of the highest probability within the shares of the area, LiMA's the widest."
     at = [100*share for share in WITHIN]
     for method, color in colors.items():
-        line = summary[summary.method == method]
+        line = summary.loc[summary.method == method]
         width = 1.8 if method == "LiMA" else 1.2
         draw_intervals(ax, at, line, color=color, fmt="o-", ms=3, lw=width, elinewidth=.7,
                        label=method)
-    ax.set(xlabel="within this share of the area (%)", ylabel=ylabel, ylim=(0, None))
+    ax.set(xlabel="within this share of the area (%)", ylabel=ylabel, ylim=(0, 1))
     ax.legend(fontsize=7)
 
 def leads_in_order(

@@ -50,7 +50,7 @@ COLORS = {"lime": "#0072B2", "kernel_shap": "#56B4E9", "glime_binomial": "#D55E0
           "vit_cx": "#000000", "random": "#999999"}
 LABELS = {name: METHODS[METHOD_OF.get(name, name)].label for name in COLORS}
 
-# %% ../../nbs/workbook/stability.ipynb #81d74886
+# %% ../../nbs/workbook/stability.ipynb #63962110
 def score_features(
     instance: Instance,
     method: str,       # a name in LABELS
@@ -95,6 +95,7 @@ def select_randomly(
     alpha[order[:n_selected]] = True
     return alpha
 
+# %% ../../nbs/workbook/stability.ipynb #ccb84e5c
 def soft_rates(
     value: ValueFunction,    # masks bool [n, d] -> scores [n, K]; an instance, or smoothed
     alpha: np.ndarray,       # bool [d], the selected features
@@ -119,6 +120,8 @@ def hard_certificates(
     means = hard_stability(instance, alpha, lam, quant)
     votes = hard_stability(instance, alpha, lam, quant, votes=True)
     return {"means": means, "votes": votes}
+
+# %% ../../nbs/workbook/stability.ipynb #ffe487a1
 def describe_inputs(
     inputs: Mapping[str, Sequence[Instance]],    # kind of inputs, or of views of them -> all
     name: str = "inputs",                        # of the index
@@ -137,7 +140,7 @@ def describe_inputs(
     table.format(precision=3, na_rep="–")
     return table
 
-# %% ../../nbs/workbook/stability.ipynb #65c2bd2f
+# %% ../../nbs/workbook/stability.ipynb #2b35be89
 def printed_rates(
     table: str,          # of the paper: "Fig. 4 (ViT, soft)"
 ) -> pd.DataFrame:       # columns of `published`, and radius

@@ -166,6 +166,8 @@ SETTINGS = {
     "distributed.nanny.pre-spawn-environ": {"DASK_LOGGING__DISTRIBUTED": "error"},
 }
 _NO_DASHBOARD: dict = {"dashboard_address": None}
+# a scheduler and workers of this machine listen on the loopback alone
+_LOOPBACK: dict = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
 
 def _work(job: Job, environment: dict[str, str], force: bool) -> RunRecord:
     """Run a job in this process, which may be a worker's."""
@@ -223,9 +225,9 @@ def local_workers(
     threads = {name: os.environ.get(name, str(cores)) for name in THREADS}
     workers = {}
     for i, own in enumerate(variables):
-        options = {"nthreads": 1, "memory_limit": 0, "env": threads | own}
+        options = _LOOPBACK | {"nthreads": 1, "memory_limit": 0, "env": threads | own}
         workers[i] = {"cls": Nanny, "options": options}
-    scheduler = {"cls": Scheduler, "options": _NO_DASHBOARD | {"port": 0}}
+    scheduler = {"cls": Scheduler, "options": _LOOPBACK | {"port": 0}}
     with (
         dask.config.set(SETTINGS),
         SpecCluster(workers, scheduler, silence_logs=50) as cluster,  # pyright: ignore[reportArgumentType]  # a level too

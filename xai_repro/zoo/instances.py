@@ -210,11 +210,11 @@ def word_instances(
     Raises: a ValueError for an empty text and for another `mask`.
     """
     instances = []
-    for row in texts.itertuples():
+    for index, row in texts.iterrows():
         value, words = over_words(classifier, row.text, mask)
         identity = make_identity(classifier, "words", value.tokens, value.features, mask)
         instances.append(make_instance(
-            value, identity, None, cache, name=str(row.Index), label=int(row.label),
+            value, identity, None, cache, name=str(index), label=int(row.label),
             feature_names=tuple(words), class_names=tuple(classifier.class_names),
             model=classifier))
     return instances

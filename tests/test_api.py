@@ -1,0 +1,496 @@
+"""The front of the library: what users write, on every kind of input."""
+from math import factorial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from small_models import random_image, small_classifier, small_network
+from torch import nn
+
+import xai_repro as xr
+from xai_repro.evaluate.certificates import soft_stability
+from xai_repro.explain.attribution import select_top
+from xai_repro.explain.distributions import all_masks
+from xai_repro.inputs.image import as_classifier, as_image
+from xai_repro.inputs.removal import Blur, Constant
+from xai_repro.inputs.segmentation import grid, slico
+from xai_repro.inputs.tabular import MaskedRow
+
+IMAGE = random_image()
+TILES = grid(IMAGE, 16)      # 4 squares
+MODEL = small_classifier()
+
+
+# images
+
+def as_bytes(image):
+    """An image as uint8 [H, W, 3]."""
+    return (image*255).round().byte().permute(1, 2, 0).numpy()
+
+
+ROUNDED = torch.from_numpy(as_bytes(IMAGE)).permute(2, 0, 1).float()/255
+FORMS = {
+    "tensor": ROUNDED,
+    "array": ROUNDED.numpy(),
+    "double": ROUNDED.double(),
+    "uint8": as_bytes(IMAGE),
+    "tensor of uint8": torch.from_numpy(as_bytes(IMAGE)),
+    "PIL": Image.fromarray(as_bytes(IMAGE)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_an_image_in_any_form(form):
+    pixels = as_image(form)
+    assert pixels.dtype == torch.float32
+    assert torch.allclose(pixels, ROUNDED, atol=1e-7)
+    instance = xr.image(form, MODEL, segmentation=TILES)
+    assert np.allclose(instance(all_masks(4)), expected_scores(), atol=1e-6)
+
+
+def expected_scores():
+    return xr.image(ROUNDED, MODEL, segmentation=TILES)(all_masks(4))
+
+
+@pytest.mark.parametrize("as_path", [str, lambda path: path], ids=["text", "Path"])
+def test_an_image_by_its_path(tmp_path, as_path):
+    path = tmp_path/"photo.png"
+    Image.fromarray(as_bytes(IMAGE)).save(path)
+    assert torch.equal(as_image(as_path(path)), ROUNDED)
+
+
+def test_a_picture_in_grey_has_three_channels():
+    grey = Image.fromarray(as_bytes(IMAGE)).convert("L")
+    pixels = as_image(grey)
+    assert pixels.shape == (3, 32, 32)
+    assert torch.equal(pixels[0], pixels[2])
+
+
+def test_an_image_that_is_given_is_not_written_over():
+    image = IMAGE.clone()
+    xr.explain(xr.image(image, MODEL, segmentation=TILES, removal=Blur(2.)), "occlusion")
+    assert torch.equal(image, IMAGE)
+
+
+@pytest.mark.parametrize("image, error, words", [
+    (IMAGE*255, ValueError, r"image ranges from 0\.\d+ to 25\d\.?\d*; allowed: \[0, 1\]"),
+    (IMAGE.permute(1, 2, 0), ValueError, r"image has shape \[32, 32, 3\]; allowed: \[3, H, W\]"),
+    (IMAGE[None], ValueError, r"image has shape \[1, 3, 32, 32\]"),
+    ((IMAGE*255).byte(), ValueError, r"image has shape .*; allowed of uint8: \[H, W, 3\]"),
+    ((IMAGE*255).long(), TypeError, "image has dtype torch.int64"),
+    (IMAGE*torch.nan, ValueError, "image holds NaN")])
+def test_another_image_is_refused(image, error, words):
+    with pytest.raises(error, match=words):
+        xr.image(image, MODEL, segmentation=TILES)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.png"):
+        xr.image(tmp_path/"none.png", MODEL)
+
+
+# models of images
+
+def brightness(images): return images.mean((2, 3))
+
+
+def test_a_model_by_its_name(photographs, lite):
+    photo = photographs["coffee"]
+    tiles = grid(photo, 112)
+    instance = xr.image(photo, "efficientnet_lite0", segmentation=tiles)
+    assert instance.class_names[instance.target] == "espresso"
+    direct = xr.image(photo, lite, segmentation=tiles)
+    assert direct.identity == instance.identity
+    masks = all_masks(4)[12:]
+    assert np.allclose(instance(masks), direct(masks), atol=1e-5)
+
+
+def test_a_function_is_asked_as_it_is():
+    instance = xr.image(IMAGE, brightness, segmentation=TILES, removal=Constant())
+    scores = instance(np.ones((1, 4), bool))
+    assert np.allclose(scores, IMAGE.mean((1, 2)), atol=1e-6)
+    assert instance.target == int(IMAGE.mean((1, 2)).argmax())
+    with pytest.raises(ValueError, match="has no gradients"):
+        xr.explain(instance, "saliency")
+
+
+def test_a_module_of_several_logits_gives_their_softmax_and_gradients():
+    network = small_network(3)
+    instance = xr.image(IMAGE, network, segmentation=TILES)
+    with torch.no_grad():
+        expected = network(IMAGE[None]).softmax(1)
+    assert np.allclose(instance(np.ones((1, 4), bool)), expected, atol=1e-6)
+    scores = xr.explain(instance, "vanilla_gradients", target=2).scores
+    x = IMAGE[None].clone().requires_grad_()
+    gradient, = torch.autograd.grad(network(x)[0, 2], x)
+    assert np.allclose(scores, instance.view.pool(gradient[0]), atol=1e-7)
+
+
+def test_a_module_of_one_logit_is_a_classifier_of_two():
+    network = small_network(3, n_classes=1)
+    instance = xr.image(IMAGE, network, segmentation=TILES)
+    with torch.no_grad():
+        p = float(network(IMAGE[None]).sigmoid())
+    assert np.allclose(instance(np.ones((1, 4), bool)), [[1 - p, p]], atol=1e-6)
+    assert instance.target == int(p > .5)
+
+
+class Dropping(nn.Module):
+    """A network that differs between training and evaluation, with a frozen part."""
+
+    def __init__(self):
+        super().__init__()
+        self.frozen = nn.BatchNorm2d(3).eval()
+        self.rest = nn.Sequential(nn.Dropout(.5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    def forward(self, images): return self.rest(self.frozen(images))
+
+
+def test_a_module_is_asked_in_evaluation_mode_and_left_as_it_was():
+    network = Dropping()
+    network.frozen.eval()
+    network.rest.train()
+    state = {name: t.clone() for name, t in network.state_dict().items()}
+    instance = xr.image(IMAGE, network, segmentation=TILES)
+    first = xr.explain(instance, "occlusion").scores
+    again = xr.explain(instance.fresh(), "occlusion").scores
+    assert np.array_equal(first, again), "nothing is dropped"
+    xr.explain(instance, "saliency")
+    modes = (network.training, network.frozen.training, network.rest[0].training)
+    assert modes == (True, False, True)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, state[name])
+
+
+class Outputs:
+    """What a model of transformers returns."""
+
+    def __init__(self, logits):
+        self.logits = logits
+
+
+class Hub(nn.Module):
+    """A network with the interface of transformers."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images): return Outputs(self.network(images))
+
+
+def test_a_module_of_transformers_gives_its_logits():
+    network = small_network(3)
+    ours = xr.image(IMAGE, Hub(network), segmentation=TILES)
+    direct = xr.image(IMAGE, network, segmentation=TILES)
+    assert np.array_equal(ours(all_masks(4)), direct(all_masks(4)))
+
+
+@pytest.mark.parametrize("model, error, words", [
+    (3, TypeError, "model is 3; allowed: a name, a torch module, a function of images"),
+    ("resnet", ValueError, "name is 'resnet'; allowed"),
+    (nn.Identity(), ValueError, r"model returned shape .*; allowed: \[1, K\]"),
+    (lambda images: images.mean((1, 2, 3)), ValueError, r"predict returned shape \[1\]"),
+    (lambda images: brightness(images)*torch.nan, ValueError, "predict returned NaN")])
+def test_another_model_is_refused(model, error, words):
+    with pytest.raises(error, match=words):
+        xr.image(IMAGE, model, segmentation=TILES)
+
+
+def test_a_classifier_stays_what_it_is():
+    assert as_classifier(MODEL) is MODEL
+
+
+# segments of images
+
+@pytest.mark.parametrize("segmentation, expected", [
+    ("grid", grid(IMAGE, 16)), (TILES, TILES), (TILES.numpy(), TILES),
+    (lambda image: slico(image, 9), slico(IMAGE, 9))], ids=["name", "labels", "array", "function"])
+def test_segments_by_name_by_a_function_or_as_they_are(segmentation, expected):
+    instance = xr.image(IMAGE, MODEL, segmentation=segmentation)
+    assert torch.equal(instance.segments, expected)
+
+
+@pytest.mark.parametrize("name", ["quickshift", "slic", "slico", "grid"])
+def test_every_named_segmentation_has_several_segments(name, photographs):
+    instance = xr.image(photographs["coffee"], brightness, segmentation=name)
+    assert instance.d > 10
+
+
+@pytest.mark.parametrize("segmentation, error, words", [
+    ("voronoi", ValueError, "segmentation is 'voronoi'; allowed: quickshift, slic, slico, grid"),
+    (TILES[:16], ValueError, "segments has shape"),
+    (TILES + 1, ValueError, "segments has 4 labels from 1 to 4"),
+    (TILES.float(), TypeError, "segments has dtype torch.float32")])
+def test_other_segments_are_refused(segmentation, error, words):
+    with pytest.raises(error, match=words):
+        xr.image(IMAGE, MODEL, segmentation=segmentation)
+
+
+@pytest.mark.parametrize("target", [-1, 1.5, "a"])
+def test_another_target_is_refused(target):
+    with pytest.raises(ValueError, match="target is"):
+        xr.image(IMAGE, MODEL, segmentation=TILES, target=target)
+
+
+# texts
+
+def count_words(texts):
+    """Probabilities of praise, by words."""
+    good = [text.split().count("good") - text.split().count("bad") for text in texts]
+    p = 1/(1 + np.exp(-np.array(good, float)))
+    return np.stack([1 - p, p], 1)
+
+
+def test_words_of_a_function():
+    instance = xr.text("a good film , not bad", count_words)
+    assert instance.feature_names == ("a", "good", "film", ",", "not", "bad")
+    scores = xr.explain(instance, "occlusion", target=1).scores
+    assert scores.argmax() == 1
+    assert scores.argmin() == 5
+
+
+def test_tokens_of_a_named_classifier():
+    instance = xr.text("a wonderful film", "zero_shot")
+    assert instance.feature_names[0] == "[CLS]"
+    assert instance.d == len(instance.feature_names) == 5
+    scores = xr.explain(instance, "occlusion").scores
+    assert instance.feature_names[scores[1:-1].argmax() + 1] == "wonderful"
+    assert xr.explain(instance, "gradient_x_input").scores.shape == (5,)
+
+
+@pytest.mark.parametrize("text, options, words", [
+    ("", {}, "text is ''; allowed: a text of at least one word"),
+    ("  ", {}, "text is '  '"),
+    (3, {}, "text is 3"),
+    ("a film", dict(removal="drop"), "removal is 'drop'; allowed: attention, mask_token"),
+    ("a film", dict(target=2), "target is 2")])
+def test_another_text_is_refused(text, options, words):
+    with pytest.raises(ValueError, match=words):
+        xr.explain(xr.text(text, count_words, **options), "occlusion")
+
+
+# tables
+
+ROW = np.array([1., -2., 3.])
+BACKGROUND = np.array([[0., 1., 2.], [5., -1., 0.], [2., 2., 2.], [-1., 0., 4.]])
+
+
+def curved(rows): return np.sin(rows[:, 0])*rows[:, 1] + rows[:, 2]**2
+
+
+def interventional(mask, background):
+    """The mean of f over the background, the present columns set to the row's."""
+    scores = []
+    for other in background:
+        mixed = [mine if there else theirs for mine, theirs, there in zip(ROW, other, mask,
+                                                                          strict=True)]
+        scores.append(curved(np.array([mixed]))[0])
+    return np.mean(scores)
+
+
+def shapley(v, d):
+    """Shapley values by enumeration of a function of masks."""
+    values = np.zeros(d)
+    for mask in all_masks(d):
+        k = int(mask.sum())
+        for i in np.flatnonzero(~mask):
+            weight = factorial(k)*factorial(d - k - 1)/factorial(d)
+            with_i = mask.copy()
+            with_i[i] = True
+            values[i] += weight*(v(with_i) - v(mask))
+    return values
+
+
+@pytest.mark.parametrize("background, rows", [
+    (None, [np.zeros(3)]), (2., [np.full(3, 2.)]), (BACKGROUND[2], BACKGROUND[2:3]),
+    (BACKGROUND, BACKGROUND), (pd.DataFrame(BACKGROUND), BACKGROUND),
+    (torch.tensor(BACKGROUND), BACKGROUND)],
+    ids=["0", "number", "row", "rows", "frame", "tensor"])
+def test_the_interventional_value_and_its_shapley_values(background, rows):
+    instance = xr.tabular(ROW, curved, background=background)
+    expected = [interventional(mask, rows) for mask in all_masks(3)]
+    assert np.allclose(instance(all_masks(3))[:, 0], expected)
+    scores = xr.explain(instance, "kernel_shap", sampling="exhaustive").scores
+    exact = shapley(lambda mask: interventional(mask, rows), 3)
+    assert np.allclose(scores, exact, atol=1e-8)
+
+
+@pytest.mark.parametrize("row", [
+    ROW, ROW.tolist(), torch.tensor(ROW), pd.Series(ROW, index=["a", "b", "c"])])
+def test_a_row_in_any_form(row):
+    instance = xr.tabular(row, curved)
+    direct = MaskedRow(curved, ROW)
+    assert np.array_equal(instance(all_masks(3)), direct(all_masks(3)))
+
+
+def test_a_module_of_rows_has_gradients_of_its_scores():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)).double()
+    instance = xr.tabular(ROW, network, background=BACKGROUND, target=1)
+    scores = xr.explain(instance, "integrated_gradients", 200).scores
+    with torch.no_grad():
+        ends = network(torch.tensor(np.stack([ROW, BACKGROUND.mean(0)])))[:, 1]
+    assert scores.sum() == pytest.approx(float(ends[0] - ends[1]), abs=1e-8)
+
+
+@pytest.mark.parametrize("row, background, words", [
+    (ROW[None], None, r"row has shape \(1, 3\)"),
+    ([1., np.nan, 2.], None, "row holds 1 values that are NaN"),
+    (ROW, [1., 2.], r"background has shape \(2,\)"),
+    (ROW, np.zeros((0, 3)), r"background has shape \(0, 3\)"),
+    (ROW, np.nan, r"background has shape \(\); allowed: a finite number")])
+def test_another_row_is_refused(row, background, words):
+    with pytest.raises(ValueError, match=words):
+        xr.tabular(row, curved, background=background)
+
+
+# sounds
+
+SECONDS = np.arange(4000)/8000
+LOW = .3*np.sin(2*np.pi*300*SECONDS)
+HIGH = .2*np.sin(2*np.pi*3000*SECONDS)
+
+
+def loud_or_quiet(waveforms):
+    p = (6*(waveforms**2).mean(1)).clamp(0, 1)
+    return torch.stack([p, 1 - p], 1)
+
+
+def test_cells_of_a_sound():
+    instance = xr.audio(LOW + HIGH, loud_or_quiet, cells=(2, 2), target=0)
+    scores = xr.explain(instance, "occlusion").scores.reshape(2, 2)
+    assert (scores[:, 0] > scores[:, 1]).all(), "the low tone is the louder one"
+    assert instance.feature_names[3] == "time 1, band 1"
+
+
+@pytest.mark.parametrize("waveform, cells, words", [
+    (LOW*9, (2, 2), "waveform has shape"),
+    (LOW[None], (2, 2), r"waveform has shape \(1, 4000\)"),
+    (LOW, (0, 2), r"cells\[0\] is 0"),
+    (LOW, (2, 500), r"cells\[1\] is 500; allowed: a whole number from 1 to 201")])
+def test_another_sound_is_refused(waveform, cells, words):
+    with pytest.raises(ValueError, match=words):
+        xr.audio(waveform, loud_or_quiet, cells=cells)
+
+
+# functions
+
+def test_a_function_of_masks():
+    instance = xr.function(lambda masks: masks[:, 0] & masks[:, 1], 4)
+    assert (instance.d, instance.target) == (4, 0)
+    assert xr.explain(instance, "occlusion").scores.tolist() == [1, 1, 0, 0]
+    for n in (0, 2.5):
+        with pytest.raises(ValueError, match=f"n_features is {n}"):
+            xr.function(curved, n)
+
+
+# certificates
+
+def either(masks):
+    y = masks[:, 0] | masks[:, 1]
+    return np.stack([y, ~y], 1).astype(float)
+
+
+EITHER = xr.function(either, 8, target=0)
+
+
+def test_a_certificate_of_an_attribution_of_scores_or_of_a_mask():
+    attribution = xr.explain(EITHER, "occlusion", seed=0)
+    mask = select_top(attribution.scores, .25)
+    direct = soft_stability(EITHER, mask, 3, seed=5)
+    for selection in (attribution, attribution.scores, attribution.scores.tolist(), mask):
+        assert xr.certify(EITHER, selection, 3, seed=5).rate == direct.rate
+    half = xr.certify(EITHER, attribution, 2, share=.5)
+    assert half.radius == 2
+
+
+def test_the_certificate_of_a_conjunction_by_hand():
+    """Neither of two features is selected: the class changes when one of them is added."""
+    nothing = np.zeros(8, bool)
+    certificate = xr.certify(EITHER, nothing, 1, eps=.02)
+    assert certificate.rate == pytest.approx(1 - 2/9, abs=.02)     # or nothing is added
+    assert certificate.prediction == 1
+
+
+@pytest.mark.parametrize("selection, radius, words", [
+    (np.eye(8, dtype=bool)[0], 8, "radius is 8; allowed: a whole number from 0 to 7"),
+    (np.eye(8, dtype=bool)[0], -1, "radius is -1"),
+    (np.ones(7, bool), 1, r"alpha has shape \(7,\)"),
+    (np.full(8, np.nan), 1, "scores holds 8 values that are NaN")])
+def test_another_selection_is_refused(selection, radius, words):
+    with pytest.raises(ValueError, match=words):
+        xr.certify(EITHER, selection, radius)
+
+
+# from the input to the certificate
+
+def sums(rows): return rows.sum(1)
+
+
+def two_by_rows(rows):
+    p = 1/(1 + np.exp(-rows @ np.array([1., .5, -1.])))
+    return np.stack([p, 1 - p], 1)
+
+
+KINDS = {
+    "image": lambda: xr.image(IMAGE, MODEL, segmentation=TILES),
+    "text": lambda: xr.text("a good film , not bad", count_words),
+    "tabular": lambda: xr.tabular(ROW, two_by_rows, background=BACKGROUND),
+    "audio": lambda: xr.audio(LOW + HIGH, loud_or_quiet, cells=(2, 3)),
+    "function": lambda: xr.function(either, 8),
+}
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_explained_evaluated_and_certified(make):
+    instance = make()
+    assert isinstance(instance, xr.Instance)
+    attributions = {}
+    for method in ("occlusion", "lime", "lima"):
+        options = dict(sigma=2.) if method == "lime" else {}
+        attributions[method] = xr.explain(instance, method, **options)
+        assert isinstance(attributions[method], xr.Attribution)
+        assert attributions[method].d == instance.d
+    table = xr.evaluate(instance, attributions)
+    assert table.index.tolist() == ["occlusion", "lime", "lima"]
+    assert np.isfinite(table.to_numpy()).all()
+    assert {"insertion", "deletion", "soft_rate", "hard_radius"} <= set(table.columns)
+    selection = np.arange(instance.d) == attributions["occlusion"].ranking()[0]
+    certificate = xr.certify(instance, selection, radius=1)
+    assert 0 <= certificate.interval[0] <= certificate.rate <= certificate.interval[1] <= 1
+
+
+def test_a_regression_is_explained_and_evaluated_by_what_applies():
+    instance = xr.tabular(ROW, sums)
+    table = xr.evaluate(instance, xr.explain(instance, "occlusion"))
+    assert np.isfinite(table.to_numpy()).all()
+    with pytest.raises(ValueError, match="K >= 2 classes"):
+        xr.certify(instance, np.array([True, False, False]), 1)
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_the_same_input_gets_the_same_explanation(make):
+    first, second = (xr.explain(make(), "glime", 200, 3, sigma=1.) for _ in range(2))
+    assert np.array_equal(first.scores, second.scores)
+
+
+def test_answers_are_read_back_from_the_cache(tmp_path):
+    runs = []
+    for _ in range(2):
+        instance = xr.image(IMAGE, MODEL, segmentation=TILES, cache=xr.Cache(tmp_path))
+        attribution = xr.explain(instance, "occlusion")
+        runs.append((attribution.scores.tolist(), attribution.n_queries, instance.n_passes))
+    assert runs[0][:2] == runs[1][:2]
+    assert (runs[0][2], runs[1][2]) == (5, 0)
+
+
+def test_the_public_names():
+    assert set(xr.__all__) <= set(dir(xr))
+    for name in xr.__all__: assert getattr(xr, name) is not None
+    assert callable(xr.explain)
+    assert callable(xr.evaluate)
+    with pytest.raises(AttributeError, match="no attribute 'explian'"):
+        xr.explian     # noqa: B018
