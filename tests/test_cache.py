@@ -147,3 +147,24 @@ def test_a_value_function_survives_pickle_without_its_memory():
     back = pickle.loads(pickle.dumps(value))
     assert np.array_equal(back(masks_of(5)), value(masks_of(5)))
     assert back.n_queries == 2*value.n_queries
+
+
+def test_of_predictions_only_the_class_is_written(tmp_path):
+    answers = Cache(tmp_path).answers("a1")
+    masks = masks_of(30)
+    first = MaskFunction(scores_of, D, answers=answers).labels(masks)
+    assert np.array_equal(first, scores_of(masks).argmax(1))
+    again = MaskFunction(scores_of, D, answers=answers)
+    assert np.array_equal(again.labels(masks), first)
+    assert again.n_passes == 0
+    assert answers.path.stat().st_size < 20_000, "fifty classes would take more"
+
+
+def test_a_row_of_all_classes_answers_for_one_and_for_the_label(tmp_path):
+    answers = Cache(tmp_path).answers("a1")
+    masks = masks_of(30)
+    MaskFunction(scores_of, D, answers=answers)(masks)
+    again = MaskFunction(scores_of, D, answers=answers)
+    assert np.array_equal(again.labels(masks), scores_of(masks).argmax(1))
+    assert np.array_equal(again.of_class(masks, 9), scores_of(masks)[:, 9])
+    assert again.n_passes == 0

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
+from pytest import approx
 from small_models import random_image, small_classifier
 from torch import nn
 from torch.nn.functional import interpolate
@@ -47,7 +48,7 @@ def linear_instance(pool=over_channels, target=1):
 
 def test_integrated_gradients_is_complete():
     scores = gradients.integrated_gradients(linear_instance(), 1, 32)
-    assert scores.sum() == pytest.approx(probability(X) - probability(BASE), abs=1e-5)
+    assert scores.sum() == approx(probability(X) - probability(BASE), abs=1e-5)
 
 
 def test_integrated_gradients_without_the_factor_is_the_mean_gradient():

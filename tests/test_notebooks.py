@@ -9,6 +9,7 @@ from xai_repro.ground import root
 
 NBS = root()/"nbs"
 NOTEBOOKS = [p for p in sorted(NBS.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
+FIGURES = [path.stem for path in (root()/"figures").glob("*.png")]
 OF_PAPERS = [p for p in NOTEBOOKS if p.parent.name == "papers"]
 
 
@@ -44,31 +45,13 @@ def test_stored_well(path):
     assert path.stat().st_size < 1_000_000
 
 
-# the library's, that draw the figure of a run and save it
-DRAWS = ("save_figure", "figure")
-
-
-def figures_drawn(cells) -> int:
-    """How often code of a notebook draws and saves a figure."""
-    n = 0
-    for cell in cells:
-        if cell.cell_type != "code" or cell.source.startswith("%"): continue
-        for node in ast.walk(ast.parse(cell.source)):
-            if isinstance(node, ast.Call) and called(node) in DRAWS: n += 1
-    return n
-
-
-def called(call: ast.Call) -> str:
-    """The name of the function that is called."""
-    return ast.unparse(call.func).split(".")[-1]
-
-
 @pytest.mark.parametrize("path", OF_PAPERS, ids=lambda p: p.stem)
 def test_paper_notebooks_are_committed_with_outputs(path):
-    cells = read(path).cells
-    kinds = [kind for output in outputs_of(cells) for kind in output.get("data", {})]
+    outputs = outputs_of(read(path).cells)
+    kinds = [kind for output in outputs for kind in output.get("data", {})]
     assert "text/html" in kinds, "a reader who only scrolls sees the tables"
-    assert kinds.count("image/png") == figures_drawn(cells) > 0, "and every figure"
+    saved = [figure for figure in FIGURES if f"{figure}_".startswith(f"{path.stem}_")]
+    assert kinds.count("image/png") == len(saved) > 0, "and every figure"
 
 
 SHOWN_CALLS = ("Markdown", "display", "print")

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 from numpy.random import default_rng
+from pytest import approx
 
 import xai_repro as xr
 from xai_repro.evaluate.faithfulness import insertion
@@ -119,7 +120,7 @@ def test_lima_finds_the_order_of_a_linear_function():
     instance = xr.function(two_classes, 6, target=0)
     attribution = xr.explain(instance, "lima")
     best = insertion(instance, (-LINEAR).argsort(), 0)
-    assert insertion(instance, attribution.ranking(), 0).auc == pytest.approx(best.auc, abs=.02)
+    assert insertion(instance, attribution.ranking(), 0).auc == approx(best.auc, abs=.02)
 
 
 def test_a_random_ranking_is_a_permutation_by_seed():

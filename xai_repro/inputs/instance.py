@@ -22,9 +22,13 @@ from ..value import OPERATORS, MaskedValue, MaskFunction
 
 # %% ../../nbs/inputs/instance.ipynb #a940d81c
 def model_identity(model: Any) -> Any:
-    """What determines a model's answers: its own `identity()`; None for one that does not say."""
+    """What determines a model's answers: its own `identity()` and its preprocessing.
+
+    Returns: None for a model that does not say.
+    """
     own = getattr(model, "identity", None)
-    return own() if callable(own) else None
+    if not callable(own): return None
+    return own(), repr(getattr(model, "preprocessing", None))
 
 def make_identity(model: Any, *parts: Any) -> str | None:
     """The key of a value function: a digest of its model and of `parts` (arrays, texts, numbers).
@@ -110,6 +114,10 @@ class Instance:
     def of_class(self, masks: Any, target: int) -> np.ndarray:
         """The scores [n] of one class."""
         return self.value.of_class(masks, target)
+
+    def labels(self, masks: Any) -> np.ndarray:
+        """The predicted class int64 [n] of masks."""
+        return self.value.labels(masks)
 
     def add(self, noise: Any, target: int | None = None) -> np.ndarray:
         """Scores [n, K] (or [n] of one class) with `noise` [n, d] added to the features."""

@@ -282,7 +282,7 @@ def claims_html(
 ) -> str:
     "The claims of a paper as a table in HTML, below the paper's name."
     check_choice("paper", paper, PAPERS)
-    claims = ledger[ledger.paper == paper].to_dict("records")
+    claims = ledger.loc[ledger.paper == paper].to_dict("records")
     rows = "".join(_claim_html(claim) for claim in claims)
     head = "".join(f'<th style="text-align:left">{heading}</th>' for heading in HEADINGS)
     return (f"<h3>{paper}</h3><p>{html.escape(PAPERS[paper])}</p>"

@@ -36,12 +36,12 @@ LICENCE = ("Apache-2.0, as this project; learned from Tiny-ImageNet, whose photo
 class Recipe:
     "How the networks are trained; the record beside their weights has all but the last two."
 
-    batch: int             # photographs at a step
-    rate: float            # of AdamW, at its height
-    decay: float           # of the weights
-    teacher: str           # a classifier of ImageNet, by its name in `models`
-    teacher_size: int      # side of what the teacher sees, pixels
-    seed: int              # of weights, batches and shown patches
+    batch: int               # photographs at a step
+    rate: float              # of AdamW, at its height
+    decay: float             # of the weights
+    teacher: str             # a classifier of ImageNet, by its name in `models`
+    teacher_size: int        # side of what the teacher sees, pixels
+    seed: int                # of weights, batches and shown patches
     dtype: str = "float32"   # "bfloat16" is autocast
     device: str = "cpu"
 
@@ -75,6 +75,7 @@ def prepare_lesson(recipe: Recipe) -> Lesson:
     taught = tiny_imagenet.teach(teacher, photographs, Store(), recipe.teacher_size)
     return Lesson(recipe, photographs, taught)
 
+# %% ../../nbs/workbook/train_vit.ipynb #436badf1
 def weights_path(
     name: str,   # in architectures.NETWORKS
 ) -> Path:
@@ -236,14 +237,16 @@ def accuracy_table(
     each: pd.DataFrame,   # from `measure`
 ) -> pd.DataFrame:        # columns network, absent, kept, n, top1, low, high, top5
     "Top-1 accuracy with its interval and top-5 accuracy, a row per network and what it is shown."
+    condition = ["network", "absent", "kept"]
     rows = []
-    for key, part in each.groupby(["network", "absent", "kept"], sort=False):
-        condition = dict(zip(("network", "absent", "kept"), key, strict=True))
+    for _, part in each.groupby(condition, sort=False):
         low, high = interval(part.top1)
-        rows.append(condition | dict(n=len(part), top1=part.top1.mean(), low=low, high=high,
-                                     top5=part.top5.mean()))
+        row = part[condition].iloc[0].to_dict()
+        rows.append(row | dict(n=len(part), top1=part.top1.mean(), low=low, high=high,
+                               top5=part.top5.mean()))
     return pd.DataFrame(rows)
 
+# %% ../../nbs/workbook/train_vit.ipynb #87fa924d
 @torch.no_grad()
 def masking_difference(
     network: VisionTransformer,

@@ -20,7 +20,7 @@ from sklearn.impute import KNNImputer  # type: ignore[import-untyped]
 from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
 
 from ..checks import check_choice, check_count
-from .assets import available, fetch
+from .assets import fetch
 
 # %% ../../nbs/zoo/tabular.ipynb #2d55d589
 @dataclass(frozen=True, eq=False)
