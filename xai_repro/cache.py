@@ -119,7 +119,7 @@ class Answers:
                 row = np.frombuffer(scores, dtype)
                 if stored == wanted and column is not None: answers[key] = row[0]
                 elif column is None: answers[key] = row
-                elif column == LABEL: answers[key] = row.argmax()
+                elif column == LABEL: answers[key] = np.asarray(row.argmax())
                 elif column < len(row): answers[key] = row[column]
         return answers
 
