@@ -39,8 +39,10 @@ def equation_2(y, d, sigma, alpha):
     Z = distributions.all_masks(d).astype(np.longdouble)
     X = np.c_[Z, np.ones(2**d)]
     absent = d - Z.sum(1)
-    w = np.exp(-absent/np.longdouble(sigma)**2)
-    ridge = alpha*np.diag(np.r_[np.ones(d), 0])
+    width = np.longdouble(sigma)**2
+    w = np.exp(-absent/width)
+    penalised = np.append(np.ones(d), 0)
+    ridge = alpha*np.diag(penalised)
     weighted = X.T*w
     gram = weighted @ X + ridge
     moment = weighted @ y
@@ -60,8 +62,8 @@ def test_all_masks_reach_equation_2(d, alpha, sigma):
     value = boolean(d)
     around = distributions.exhaustive(distributions.exponential(sigma))
     explanation = lfa.explain(value, 1, around, alpha=alpha)
-    y = value(distributions.all_masks(d))[:, 1].astype(float)
-    *weights, intercept = equation_2(y, d, sigma, alpha)
+    scores = value(distributions.all_masks(d))
+    *weights, intercept = equation_2(scores[:, 1], d, sigma, alpha)
     assert np.allclose(explanation.weights, weights, atol=1e-10)
     assert np.isclose(explanation.intercept, intercept, atol=1e-10)
     assert explanation.weights.dtype == np.float64
@@ -73,7 +75,8 @@ def mean_error(method, value, exact, sigma, n):
     errors = []
     for seed in range(8):
         weights = method(value, 0, n, sigma, alpha=0, seed=seed).weights
-        errors.append(np.abs(weights - exact).mean())
+        difference = np.abs(weights - exact)
+        errors.append(difference.mean())
     return np.mean(errors)
 
 
@@ -89,7 +92,8 @@ def test_lime_and_glime_converge_to_it_and_to_each_other(sigma):
         assert many < .5*few
     by_lime = lfa.lime(value, 0, 400_000, sigma, alpha=0).weights
     by_glime = lfa.glime(value, 0, 400_000, sigma, alpha=0).weights
-    assert np.abs(by_lime - by_glime).max() < .02
+    difference = np.abs(by_lime - by_glime)
+    assert difference.max() < .02
 
 
 @pytest.mark.parametrize("method", MASK_METHODS)
@@ -97,7 +101,9 @@ def test_the_ridge_is_forgotten(method):
     """With alpha = 1 the limit is the same: its bias falls like 1/n."""
     value = boolean(6, seed=1)
     weights = method(value, 0, 400_000, 1., alpha=1).weights
-    assert np.abs(weights - exact_weights(value, 1.)).max() < .01
+    exact = exact_weights(value, 1.)
+    error = np.abs(weights - exact)
+    assert error.max() < .01
 
 
 def test_the_official_kernel_is_the_papers_at_root_two_sigma():
@@ -130,10 +136,11 @@ class Plain:
     """A value function of no base class that gives tensors."""
 
     n_features = 4
-    weights = torch.tensor([[1., 0], [2, 0], [3, 0], [4, 1]])
+    columns = torch.tensor([[1., 2, 3, 4], [0, 0, 0, 1]])
 
     def __call__(self, masks):
-        return torch.as_tensor(masks).float() @ self.weights
+        present = torch.as_tensor(masks).float()
+        return present @ self.columns.T
 
 
 def test_any_callable_with_n_features_is_a_value_function():
@@ -231,13 +238,16 @@ def test_alime_is_a_weighted_ridge(power):
     explanation = lfa.alime(
         table_value(table), 1, encode, 300, sigma=.8, alpha=.5, seed=4, power=power)
     Z = distributions.uniform().sample(300, 6, 4)
-    apart = np.tanh(Z @ W) - np.tanh(W.sum(0))
+    unperturbed = np.tanh(W.sum(0))
+    apart = np.tanh(Z @ W) - unperturbed
     distance = np.sqrt((apart**2).sum(1))
-    weight = np.exp(-(distance/.8)**power)
+    scaled = distance/.8
+    weight = np.exp(-scaled**power)
     y = table[numbers_of(Z), 1]
     model = Ridge(alpha=.5).fit(Z, y, sample_weight=weight)
     assert np.allclose(explanation.weights, model.coef_, atol=1e-6)
-    assert np.allclose(explanation(Z), model.predict(Z), atol=1e-6)
+    predicted = model.predict(Z)
+    assert np.allclose(explanation(Z), predicted, atol=1e-6)
 
 
 def not_numbers(masks): return np.full((len(masks), 2), np.nan)
@@ -280,9 +290,10 @@ def test_dlime_is_least_squares_on_scikit_learns_cluster(n_clusters):
     labels = np.zeros(120)
     if n_clusters > 1: labels = AgglomerativeClustering(n_clusters).fit_predict(rows)
     nearest = KNeighborsClassifier(1).fit(rows, labels)
-    own = rows[labels == nearest.predict(x[None])[0]]
-    y = sum_of_sines(torch.tensor(own)).numpy()
-    expected = LinearRegression().fit(own, y)
+    label, = nearest.predict(x[None])
+    own = rows[labels == label]
+    y = sum_of_sines(torch.tensor(own))
+    expected = LinearRegression().fit(own, y.numpy())
     around = distributions.cluster(rows, x, n_clusters)
     found = lfa.approximate(sum_of_sines, x, around)
     assert np.allclose(found.weights, expected.coef_, atol=1e-9)

@@ -28,20 +28,25 @@ def sum_of(contributions):
 
 
 def test_rise_is_the_mean_over_masks_with_the_feature():
-    expected = [Y[MASKS[:, i]].mean() for i in range(4)]
-    assert np.allclose(perturbation.rise(SINE, 0, 40_000), expected, atol=.03)
+    expected = []
+    for present in MASKS.T:
+        expected.append(Y[present].mean())
+    scores = perturbation.rise(SINE, 0, 40_000)
+    assert np.allclose(scores, expected, atol=.03)
 
 
 def total_index(i):
     """The share of the variance that feature i is part of, by enumeration."""
     flipped = np.arange(16) ^ 1 << i
-    return ((Y - Y[flipped])**2).mean()/4/Y.var()
+    change = Y - Y[flipped]
+    return (change**2).mean()/4/Y.var()
 
 
 def test_sobol_is_the_share_of_the_variance_that_a_feature_is_part_of():
     exact = [total_index(i) for i in range(4)]
     assert exact[3] == 0
-    assert np.allclose(perturbation.sobol(SINE, 0, 2**13), exact, atol=.01)
+    indices = perturbation.sobol(SINE, 0, 2**13)
+    assert np.allclose(indices, exact, atol=.01)
 
 
 def test_sobol_tells_all_features_of_a_large_sum_apart():
@@ -52,13 +57,15 @@ def test_sobol_tells_all_features_of_a_large_sum_apart():
     contributions = default_rng(0).permutation(49) + 1.
     indices = perturbation.sobol(sum_of(contributions), 0, 3)
     squares = contributions**2
-    assert np.allclose(indices/indices.sum(), squares/squares.sum(), rtol=1e-4)
+    shares = squares/squares.sum()
+    assert np.allclose(indices/indices.sum(), shares, rtol=1e-4)
 
 
 def trace(K, L, n):
     """tr(KHLH)/(n - 1)², H the centring matrix."""
     H = np.eye(n) - 1/n
-    return np.trace(K @ H @ L @ H)/(n - 1)**2
+    product = K @ H @ L @ H
+    return np.trace(product)/(n - 1)**2
 
 
 def test_hsic_is_the_trace_with_the_kernels_written_out():
@@ -67,7 +74,8 @@ def test_hsic_is_the_trace_with_the_kernels_written_out():
     distances = np.abs(y[:, None] - y)
     pairs = np.triu_indices(60, 1)
     width = np.median(distances[pairs])
-    L = np.exp(-distances**2/(2*width**2))
+    scaled = distances/width
+    L = np.exp(-scaled**2/2)
     expected = []
     for column in Z.T:
         same = column[:, None] == column
@@ -89,7 +97,8 @@ def test_occlusion_leaves_one_out():
 
 
 def test_rise_hsic_and_lime_ask_the_same_masks():
-    value = MaskFunction(lambda masks: np.sin(masks @ np.arange(12.)), 12)
+    contributions = np.arange(12.)
+    value = MaskFunction(lambda masks: np.sin(masks @ contributions), 12)
     perturbation.rise(value, 0, 300)
     n_queries = value.n_queries
     perturbation.hsic(value, 0, 200)
@@ -119,8 +128,10 @@ def test_methods_of_masks_recover_a_linear_function(method, options):
 def test_lima_finds_the_order_of_a_linear_function():
     instance = xr.function(two_classes, 6, target=0)
     attribution = xr.explain(instance, "lima")
-    best = insertion(instance, (-LINEAR).argsort(), 0)
-    assert insertion(instance, attribution.ranking(), 0).auc == approx(best.auc, abs=.02)
+    order = (-LINEAR).argsort()
+    best = insertion(instance, order, 0)
+    found = insertion(instance, attribution.ranking(), 0)
+    assert found.auc == approx(best.auc, abs=.02)
 
 
 def test_a_random_ranking_is_a_permutation_by_seed():

@@ -45,8 +45,11 @@ def even(masks): return np.full((len(masks), 2), .5)
 
 # certificates
 
+def close_classes(masks): return np.tile([.9, .85], (len(masks), 1))
+
+
 def test_a_drawn_certificate_is_not_above_the_exact_one_where_scores_are_no_distribution():
-    flat = function(lambda masks: np.tile([.9, .85], (len(masks), 1)))
+    flat = function(close_classes)
     exact = certificates.hard_stability(flat, ALPHA, .25)
     drawn = certificates.hard_stability(flat, ALPHA, .25, masking="bernoulli", n_samples=4000)
     assert exact.radius == pytest.approx(.1)
@@ -54,10 +57,16 @@ def test_a_drawn_certificate_is_not_above_the_exact_one_where_scores_are_no_dist
     assert drawn.top[1] >= .85
 
 
-def outside(masks): return np.where(masks[:, :1], [[3., -2.]], [[-.5, 1.]])
+def outside(masks): return by_first(masks, [3., -2.], [-.5, 1.])
 
 
-def partly_missing(masks): return np.where(masks[:, :1], [[np.nan, .2]], [[.9, .1]])
+def partly_missing(masks): return by_first(masks, [np.nan, .2], [.9, .1])
+
+
+def by_first(masks, present, absent):
+    """Scores of two classes with the first feature, and without it."""
+    first = masks[:, :1]
+    return np.where(first, present, absent)
 
 
 def test_scores_are_checked_before_they_are_averaged():
@@ -83,32 +92,49 @@ def test_intervals_refuse_counts_that_cannot_be(kind, s, n):
 def test_a_function_of_another_shape_is_not_broadcast():
     X = torch.rand(3, 4)
     w = torch.arange(1., 5)
-    flat = faithfulness.perturbation_test(lambda rows: rows @ w, X, X)
+
+    def f(rows): return rows @ w
+
+    flat = faithfulness.perturbation_test(f, X, X)
     assert flat.shape == (3, 4)
     with pytest.raises(ValueError, match=r"f returned shape \(12, 1\); allowed: \(12,\)"):
-        faithfulness.perturbation_test(lambda rows: (rows @ w)[:, None], X, X)
+        faithfulness.perturbation_test(lambda rows: f(rows)[:, None], X, X)
     with pytest.raises(ValueError, match="f returned 12 scores that are NaN"):
-        faithfulness.perturbation_test(lambda rows: rows @ w*torch.nan, X, X)
+        faithfulness.perturbation_test(lambda rows: f(rows)*torch.nan, X, X)
 
 
-ASK = {
-    "class_scores": lambda value: class_scores(value, all_masks(3), 0),
-    "insertion": lambda value: faithfulness.insertion(value, np.arange(3), 0),
-    "mu_fidelity": lambda value: faithfulness.mu_fidelity(value, np.arange(3.), 0),
-    "rise": lambda value: perturbation.rise(value, 0, 8),
-    "lime": lambda value: lfa.lime(value, 0, 8),
-    "occlusion": lambda value: perturbation.occlusion(value, 0),
-    "sobol": lambda value: perturbation.sobol(value, 0, 8),
-}
+def ask_scores(value): class_scores(value, all_masks(3), 0)
+
+
+def ask_insertion(value): faithfulness.insertion(value, np.arange(3), 0)
+
+
+def ask_mu_fidelity(value): faithfulness.mu_fidelity(value, np.arange(3.), 0)
+
+
+def ask_rise(value): perturbation.rise(value, 0, 8)
+
+
+def ask_lime(value): lfa.lime(value, 0, 8)
+
+
+def ask_occlusion(value): perturbation.occlusion(value, 0)
+
+
+def ask_sobol(value): perturbation.sobol(value, 0, 8)
+
+
+ASK = [ask_scores, ask_insertion, ask_mu_fidelity, ask_rise, ask_lime, ask_occlusion, ask_sobol]
 
 
 def sideways(masks):
     """Scores [K, n], or of another number of masks where that would pass."""
-    shape = (3, len(masks)) if len(masks) != 3 else (2, 3)
+    n = len(masks)
+    shape = (2, 3) if n == 3 else (3, n)
     return np.ones(shape)
 
 
-@pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
+@pytest.mark.parametrize("ask", ASK)
 def test_scores_of_another_shape_or_not_finite_are_refused(ask):
     with pytest.raises(ValueError, match="value returned shape"):
         ask(Pair(sideways))
@@ -170,7 +196,8 @@ class Grey(Removal):
 
 
 def test_the_repr_of_a_removal_has_all_that_it_is_made_of():
-    assert repr(Grey(.1)) == "Grey(level=0.1, colours=None)" != repr(Grey(.2))
+    assert repr(Grey(.1)) == "Grey(level=0.1, colours=None)"
+    assert repr(Grey(.2)) != repr(Grey(.1))
     zeros = Grey(.1, torch.zeros(2000))
     numbers = Grey(.1, torch.arange(2000.))
     assert repr(zeros) != repr(numbers)
@@ -183,8 +210,9 @@ def test_answers_are_of_the_weights_and_the_removal_that_they_were_asked_of():
         instance = image_instance(small_classifier(seed), IMAGE, tiles, Grey(level), 0)
         return instance.identity
 
+    identities = {identity(1), identity(2), identity(1, .2)}
+    assert len(identities) == 3
     assert identity(1) == identity(1)
-    assert len({identity(1), identity(2), identity(1, .2)}) == 3
     named = small_classifier(1, "named")
     assert named.identity() == ("small", "named", "torch.float32")
 
@@ -202,14 +230,18 @@ def test_answers_are_not_of_what_answers_gradients():
     whole = np.ones((1, one.d), bool)
     assert one.identity == other.identity
     assert np.array_equal(one(whole), other(whole))
-    assert not torch.equal(one.view.logits(one.view.x[None]), other.view.logits(other.view.x[None]))
+    image = one.view.x[None]
+    logits = one.view.logits(image)
+    assert not torch.equal(logits, other.view.logits(image))
 
 
 # other libraries
 
 def test_a_network_is_left_as_it_was():
     network = small_network(1).train()
-    values = bridges.as_metric("insertion")(network, IMAGE[None], [0], IMAGE[None])
+    metric = bridges.as_metric("insertion")
+    batch = IMAGE[None]
+    values = metric(network, batch, [0], batch)
     assert network.training
     assert np.isfinite(values).all()
 
@@ -217,7 +249,8 @@ def test_a_network_is_left_as_it_was():
 @pytest.mark.parametrize("metric", bridges.OF_ONE)
 def test_an_image_of_a_single_segment_is_measured(metric):
     small = IMAGE[None, :, :16, :16]
-    values = bridges.as_metric(metric)(small_network(1), small, [0], small)
+    measure = bridges.as_metric(metric)
+    values = measure(small_network(1), small, [0], small)
     assert np.isfinite(values).all()
 
 
@@ -225,8 +258,8 @@ def test_an_image_of_a_single_segment_is_measured(metric):
     dict(reg_tokens=4), dict(class_token=False, global_pool="avg")])
 def test_transformers_with_other_tokens_before_those_of_patches_are_refused(options):
     import timm
-    network = timm.models.VisionTransformer(
-        img_size=32, patch_size=16, embed_dim=16, depth=1, num_heads=2, num_classes=3, **options)
+    small = dict(img_size=32, patch_size=16, embed_dim=16, depth=1, num_heads=2, num_classes=3)
+    network = timm.models.VisionTransformer(**small, **options)
     message = "tokens before those of patches; allowed: one, the class token"
     with pytest.raises(ValueError, match=message):
         vision_transformers.kind_of(network)
@@ -254,22 +287,26 @@ def test_scores_that_vary_at_the_ends_alone():
 
 def test_a_batch_without_weight_is_refused():
     far = np.full((1, 8), 10.)
+    narrow = distributions.bernoulli(.25)
     with pytest.raises(ValueError, match="weights of a batch are all 0"):
-        lfa.approximate(
-            lambda rows: rows.sum(1), far, distributions.bernoulli(.25), fit="adam", n_samples=200)
+        lfa.approximate(lambda rows: rows.sum(1), far, narrow, fit="adam", n_samples=200)
 
 
 def test_too_few_rows_to_train_on_are_refused():
+    y = np.ones((1, 2))
     with pytest.raises(ValueError, match="the number of rows is 2"):
-        surrogates.train_adam(np.eye(2), np.ones((1, 2)), np.ones(2))
+        surrogates.train_adam(np.eye(2), y, np.ones(2))
 
 
 def test_a_function_of_single_precision_in_disguise():
     convolved = nn.Conv1d(1, 1, 2, dtype=torch.float32)
 
-    def f(rows): return convolved(rows[:, None])[:, 0].sum(1)
+    def f(rows):
+        outputs = convolved(rows[:, None])
+        return outputs.sum((1, 2))
 
-    found = lfa.approximate(f, np.ones((1, 3)), distributions.normal(.1), n_samples=20)
+    around = distributions.normal(.1)
+    found = lfa.approximate(f, np.ones((1, 3)), around, n_samples=20)
     assert np.isfinite(found.weights).all()
 
 
@@ -282,7 +319,8 @@ def test_inverses_of_small_numbers():
 # claims
 
 def test_a_claim_is_counted_by_the_margin_that_it_was_tested_by():
-    effects = np.full(20, .01) + np.linspace(-1e-4, 1e-4, 20)
+    spread = np.linspace(-1e-4, 1e-4, 20)
+    effects = .01 + spread
     claim = workbook.test_claim(
         "equal to a thousandth", "GLIME A", "equal", "x", {"one": effects}, margin=1e-3)
     assert claim.verdict == "contradicted"
