@@ -28,11 +28,14 @@ BASE = torch.full((3, 2, 2), .5)
 def linear_logits(rows):
     """Two classes, whose log-odds are linear in the input."""
     odds = (rows*W).sum((1, 2, 3))
-    return torch.stack([torch.zeros(len(rows)), odds], 1)
+    zeros = torch.zeros(len(rows))
+    return torch.stack([zeros, odds], 1)
 
 
 def probability(x, target=1):
-    return float(linear_logits(x[None]).softmax(1)[0, target])
+    logits, = linear_logits(x[None])
+    probabilities = logits.softmax(0)
+    return float(probabilities[target])
 
 
 def over_channels(map_): return map_.sum(0).flatten().double().numpy()

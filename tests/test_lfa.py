@@ -18,7 +18,8 @@ MASK_METHODS = [lfa.lime, lfa.glime]
 
 def random_table(d, seed=0, K=2):
     """Scores of all masks of d features, [2**d, K]."""
-    return np.random.default_rng(seed).random((2**d, K))
+    generator = np.random.default_rng(seed)
+    return generator.random((2**d, K))
 
 
 def boolean(d, seed=0):
@@ -37,7 +38,8 @@ def equation_2(y, d, sigma, alpha):
     `y` is [2**d]; returns w and b, [d + 1], in exact-enough arithmetic.
     """
     Z = distributions.all_masks(d).astype(np.longdouble)
-    X = np.c_[Z, np.ones(2**d)]
+    ones = np.ones(2**d)
+    X = np.c_[Z, ones]
     absent = d - Z.sum(1)
     width = np.longdouble(sigma)**2
     w = np.exp(-absent/width)
@@ -46,7 +48,8 @@ def equation_2(y, d, sigma, alpha):
     weighted = X.T*w
     gram = weighted @ X + ridge
     moment = weighted @ y
-    return np.linalg.solve(gram.astype(float), moment.astype(float))
+    right = moment.astype(float)
+    return np.linalg.solve(gram.astype(float), right)
 
 
 def exact_weights(value, sigma):
@@ -62,8 +65,8 @@ def test_all_masks_reach_equation_2(d, alpha, sigma):
     value = boolean(d)
     around = distributions.exhaustive(distributions.exponential(sigma))
     explanation = lfa.explain(value, 1, around, alpha=alpha)
-    scores = value(distributions.all_masks(d))
-    *weights, intercept = equation_2(scores[:, 1], d, sigma, alpha)
+    y = value(distributions.all_masks(d))[:, 1]
+    *weights, intercept = equation_2(y, d, sigma, alpha)
     assert np.allclose(explanation.weights, weights, atol=1e-10)
     assert np.isclose(explanation.intercept, intercept, atol=1e-10)
     assert explanation.weights.dtype == np.float64
@@ -235,8 +238,8 @@ def test_alime_is_a_weighted_ridge(power):
 
     def encode(masks): return torch.tanh(torch.as_tensor(masks @ W))
 
-    explanation = lfa.alime(
-        table_value(table), 1, encode, 300, sigma=.8, alpha=.5, seed=4, power=power)
+    value = table_value(table)
+    explanation = lfa.alime(value, 1, encode, 300, sigma=.8, alpha=.5, seed=4, power=power)
     Z = distributions.uniform().sample(300, 6, 4)
     unperturbed = np.tanh(W.sum(0))
     apart = np.tanh(Z @ W) - unperturbed
@@ -285,7 +288,8 @@ def sum_of_sines(rows): return torch.sin(rows).sum(1)
 def test_dlime_is_least_squares_on_scikit_learns_cluster(n_clusters):
     generator = np.random.default_rng(n_clusters)
     noise = generator.normal(size=(120, 3))
-    rows = noise + 3*generator.integers(0, 2, (120, 1))
+    groups = generator.integers(0, 2, (120, 1))
+    rows = noise + 3*groups
     x = generator.normal(size=3)
     labels = np.zeros(120)
     if n_clusters > 1: labels = AgglomerativeClustering(n_clusters).fit_predict(rows)

@@ -107,7 +107,8 @@ def test_jaccard_of_the_best_quarter_by_hand():
     c = [0, 9, 8, 0, 0, 0, 0, 0]
     other = [0, 0, 0, 0, 0, 0, 1, 2]
     metric = METRICS["jaccard"]
-    assert metric(LINEAR, [a, b, c]) == approx(1/3)
+    of_three = metric(LINEAR, [a, b, c])
+    assert of_three == approx(1/3)
     assert metric(LINEAR, [a, a]) == 1
     assert metric(LINEAR, [a, other]) == 0
 
@@ -117,7 +118,8 @@ def test_jaccard_of_the_best_quarter_by_hand():
 def test_r2_is_of_the_best_line(name, distribution):
     Z = distribution.sample(512, D, FIRST_SEED + 3)
     y = bent(Z)[:, 0]
-    design = np.c_[Z @ SCORES, np.ones(512)]
+    ones = np.ones(512)
+    design = np.c_[Z @ SCORES, ones]
     _, residuals, *_ = np.linalg.lstsq(design, y)
     residual = residuals[0]/512
     expected = 1 - residual/y.var()
