@@ -214,7 +214,8 @@ def score_cam_map(classifier, photo, target):
 def test_score_cam_by_its_definition(lite, photo, regions):
     torch.manual_seed(0)
     convolve = nn.Conv2d(3, 4, 3, stride=8)
-    small = with_network(lite, convolve, nn.ReLU(), nn.Flatten(), nn.LazyLinear(5))
+    head = nn.LazyLinear(5)
+    small = with_network(lite, convolve, nn.ReLU(), nn.Flatten(), head)
     small.logits(photo[None])
     picture = image_instance(small, photo, regions, target=2, baseline=0.)
     with torch.no_grad():
@@ -241,7 +242,8 @@ def test_noise_of_none_is_the_gradient(lite, photo, regions):
 def test_gradient_x_input_of_a_linear_network_is_its_terms(lite, photo, regions):
     torch.manual_seed(1)
     head = nn.Linear(3, 2)
-    linear = with_network(lite, nn.AvgPool2d(224), nn.Flatten(), head)
+    average = nn.AvgPool2d(224)
+    linear = with_network(lite, average, nn.Flatten(), head)
     picture = image_instance(linear, photo, regions, target=1, baseline=0.)
     weights = head.weight[1].detach()
     std = torch.tensor(linear.preprocessing.std)

@@ -29,7 +29,9 @@ def boolean(d, seed=0):
 
 def first_feature(d):
     """A value function that depends on its first feature alone."""
-    return MaskFunction(lambda masks: masks[:, 0].astype(float), d)
+    def f(masks): return masks[:, 0].astype(float)
+
+    return MaskFunction(f, d)
 
 
 def equation_2(y, d, sigma, alpha):
@@ -202,8 +204,9 @@ def test_the_first_sample_can_be_the_input():
     around = distributions.uniform(1., original_first=True)
     samples = lfa.draw(value, 0, around, 50)
     without = lfa.draw(value, 0, distributions.uniform(1.), 50)
-    assert samples.Z[0].all()
-    assert np.array_equal(samples.Z[1:], without.Z[1:])
+    first, *others = samples.Z
+    assert first.all()
+    assert np.array_equal(others, without.Z[1:])
 
 
 class Quadratic:

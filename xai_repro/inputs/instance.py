@@ -74,6 +74,7 @@ class Instance:
     model: Any = field(default=None, repr=False)            # that answers masks
     gradient_model: Any = field(default=None, repr=False)   # that answers gradients
     cache: Cache | None = field(default=None, repr=False)   # where answers are stored
+    value_identity: str = field(default="", repr=False)     # the identity without the target
 
     @property
     def d(self) -> int:
@@ -163,7 +164,7 @@ class Instance:
         """The same instance with another class to explain."""
         target = check_count("target", target, 0)
         if target == self.target: return self
-        return replace(self, target=target, identity=digest(self.identity, target))
+        return replace(self, target=target, identity=digest(self.value_identity, target))
 
     def differentiable(self) -> Differentiable:
         """The view for gradients. Raises: a ValueError for an instance without one."""
@@ -232,14 +233,18 @@ def make_instance(
 ) -> Instance:
     """An instance of a value function: gives it its memory on disk, and finds its target.
 
-    Raises: a ValueError for a target that is none of the scores' columns.
+    A target that is none of the scores' columns is refused when it is first asked for: finding
+    out sooner would cost a pass.
+
+    Raises: a ValueError for a target that is no count.
     """
     if cache is not None and identity is not None: value.answers = cache.answers(identity)
     whole = np.ones((1, value.n_features), bool)
     if target is None: target = int(value(whole)[0].argmax())
     target = check_count("target", target, 0)
-    key = uuid4().hex if identity is None else digest(identity, target)
-    return Instance(value, target, key, cache=cache, **fields)
+    of_value = uuid4().hex if identity is None else identity
+    key = digest(of_value, target)
+    return Instance(value, target, key, cache=cache, value_identity=of_value, **fields)
 
 # %% ../../nbs/inputs/instance.ipynb #8a7d6ba6
 def function_instance(
