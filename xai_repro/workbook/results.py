@@ -115,6 +115,9 @@ class Results:
         "Whether `seal` was called after the last table was saved."
         return (self.folder/"provenance.json").exists()
 
+    def _ipython_display_(self) -> None:
+        """Nothing: a run is shown by `show_verdicts` and its tables."""
+
     def __repr__(self) -> str: return f"Results({self.experiment!r}, {self.profile!r})"
 
 def environment() -> dict:
