@@ -541,3 +541,31 @@ def test_identities_of_other_inputs(make, others):
     identities = {make("f").identity, make("g").identity, *different}
     assert len(identities) == 2 + len(others)
     assert make("f").identity == make("f").identity
+
+
+def test_answers_between_baseline_and_input_are_of_the_baseline(tmp_path):
+    """Two baselines of gradient methods share masks' answers, but not those of factors."""
+    classifier = small_classifier()
+    image = random_image()
+    made = {}
+    for baseline in (0., 1.):
+        instance = image_instance(
+            classifier, image, grid(image, 8), Constant(), target=0, baseline=baseline,
+            cache=Cache(tmp_path))
+        made[baseline] = instance.scale(np.zeros((1, instance.d)))[0]
+        empty = torch.full_like(image, baseline)[None]
+        expected = classifier.logits(empty).softmax(1)[0].detach().numpy()
+        assert np.allclose(made[baseline], expected, atol=1e-6)
+    assert not np.allclose(made[0.], made[1.])
+
+
+def test_a_module_is_asked_in_evaluation_mode_and_left_as_it_was():
+    network = nn.Sequential(
+        nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(.5), nn.Linear(8, 2))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    instance = tabular_instance(network.train(), [1., 2., 3.])
+    first = instance(np.ones((1, 3), bool))
+    assert np.array_equal(first, instance.fresh()(np.ones((1, 3), bool)))
+    assert all(module.training for module in network.modules())
+    after = network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)

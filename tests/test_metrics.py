@@ -403,11 +403,26 @@ def test_the_table_of_metrics():
     (lambda: evaluate(BENT, SCORES[:3]), ["attribution has shape (3,)", "(8,)"]),
     (lambda: evaluate(BENT, np.full(D, np.nan)), ["attribution holds 8 values", "NaN"]),
     (lambda: evaluate(BENT, {"x": []}), ["attributions is empty"]),
-    (lambda: METRICS["insertion"](BENT, SCORES, seed=-1), ["seed is -1"]),
-    (lambda: METRICS["insertio"], ["name is 'insertio'", "insertion"])])
+    (lambda: METRICS["insertion"](BENT, SCORES, seed=-1), ["seed is -1"])])
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError) as caught: call()
     for word in words: assert word in str(caught.value)
+
+
+def test_a_row_that_there_is_not_is_a_key_error_with_those_that_there_are():
+    with pytest.raises(KeyError, match=r"name is 'insertio'; allowed: .*insertion"):
+        METRICS["insertio"]
+
+
+def test_attributions_are_measured_for_the_class_that_they_explain():
+    second = np.arange(D, dtype=float)
+    other = Attribution(second, "mine", 1, 0)
+    found = evaluate(BENT, other, ["insertion"]).insertion.iloc[0]
+    assert found == METRICS["insertion"](BENT.explained_as(1), second)
+    assert found != METRICS["insertion"](BENT.explained_as(0), second)
+    both = [Attribution(second, "mine", target, 0) for target in (0, 1)]
+    with pytest.raises(ValueError, match=r"of the classes \[0, 1\]; allowed: of one class"):
+        evaluate(BENT, both, ["insertion"])
 
 
 def test_a_metric_of_maps_needs_segments():

@@ -8,7 +8,7 @@ __all__ = ['KEY_BYTES', 'KEY_OVERHEAD', 'CACHE_BYTES', 'ALL_COLUMNS', 'LABEL', '
 # %% ../nbs/cache.ipynb #61718c69
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,7 +119,7 @@ class Answers:
                 row = np.frombuffer(scores, dtype)
                 if stored == wanted and column is not None: answers[key] = row[0]
                 elif column is None: answers[key] = row
-                elif column == LABEL: answers[key] = np.asarray(row.argmax())
+                elif column == LABEL: answers |= _label_of(key, row)
                 elif column < len(row): answers[key] = row[column]
         return answers
 
@@ -146,6 +146,8 @@ class Answers:
         import sqlite3
         try:
             yield
+        except OSError as error:
+            warnings.warn(f"{self.path} is not used: {error}", stacklevel=4)
         except sqlite3.OperationalError as error:
             if "no such table" in str(error): return
             message = f"{self.path} is not used: {error}"
@@ -154,6 +156,12 @@ class Answers:
             message = f"{self.path} is damaged ({error}): it is removed and made anew"
             warnings.warn(message, stacklevel=4)
             self.path.unlink(missing_ok=True)
+            Path(f"{self.path}-journal").unlink(missing_ok=True)
+
+def _label_of(key: bytes, row: np.ndarray) -> dict[bytes, np.ndarray]:
+    """The label of a row of all columns; nothing where it has none (one class, or NaN)."""
+    if len(row) < 2 or np.isnan(row).any(): return {}
+    return {key: np.asarray(row.argmax())}
 
 class Cache:
     """A folder of answers: one file per identity, at most `max_bytes` in all.
@@ -175,7 +183,10 @@ class Cache:
         return Answers(path)
 
     def _make_room(self) -> None:
-        files = [(path, path.stat()) for path in self.folder.glob("*/*.sqlite")]
+        files = []
+        for path in self.folder.glob("*/*.sqlite"):
+            with suppress(FileNotFoundError):      # another process makes room too
+                files.append((path, path.stat()))
         excess = sum(stat.st_size for _, stat in files) - self.max_bytes
         for path, stat in sorted(files, key=lambda item: item[1].st_mtime):
             if excess <= 0: return

@@ -114,6 +114,7 @@ class MaskedValue:
         numbers: Any,             # [n, d]
         score: Callable,          # numbers [b, d] -> scores [b, K]
         column: int | None,       # the class that is asked for; None: all
+        tag: str = "",            # what else the scores depend on, besides the identity
     ) -> np.ndarray:
         """Scores [n, K] or [n] of noise or factors, each row remembered as masks are.
 
@@ -125,8 +126,8 @@ class MaskedValue:
             raise ValueError(message)
         if not np.isfinite(checked).all():
             raise ValueError(f"{name} holds NaN or infinite values; allowed: finite numbers")
-        tag = name[:1].encode() + checked.dtype.char.encode()
-        keys = [tag + row.tobytes() for row in np.ascontiguousarray(checked)]
+        kind = f"{name}{tag}{checked.dtype.char}".encode()
+        keys = [kind + row.tobytes() for row in np.ascontiguousarray(checked)]
         return self._answer(keys, checked, score, column)
 
     def _answer(

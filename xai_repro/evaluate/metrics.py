@@ -198,13 +198,22 @@ METRICS: dict[str, Metric] = Metrics({
 })
 
 # %% ../../nbs/evaluate/metrics.ipynb #db7c22ad
+def _explained_by(instance: Any, attributions: Any) -> Any:
+    """The instance with the class that the attributions are of; of bare scores, its own."""
+    some = [attributions] if isinstance(attributions, Attribution) else attributions
+    targets = {a.target for a in some if isinstance(a, Attribution)}
+    if len(targets) > 1:
+        message = f"attributions are of the classes {sorted(targets)}; allowed: of one class"
+        raise ValueError(message)
+    return instance.explained_as(targets.pop()) if targets else instance
+
 def evaluate(
     instance: Any,                            # an Instance
     attributions: Any,                        # one, or a mapping name -> attribution(s) over seeds
     metrics: Sequence[str] | None = None,     # names in METRICS; all that apply by default
     seed: int = 0,
 ) -> "pd.DataFrame":                          # a row per attribution, a column per metric
-    """How good attributions of an instance are.
+    """How good attributions of an instance are, each for the class that it explains.
 
     Raises: a ValueError for an unknown metric, with those that there are, and for scores that are
     not finite [d].
@@ -216,7 +225,8 @@ def evaluate(
         attributions = {getattr(attributions, "method", "attribution"): attributions}
     rows = {}
     for label, some in attributions.items():
-        rows[label] = {name: METRICS[name](instance, some, seed) for name in metrics}
+        explained = _explained_by(instance, some)
+        rows[label] = {name: METRICS[name](explained, some, seed) for name in metrics}
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(metrics))
 
 def applicable(instance: Any) -> list[str]:

@@ -119,7 +119,7 @@ class Table(dict):
     columns: Iterable[str] = ()
 
     def __missing__(self, name: str) -> Any:
-        check_choice("name", name, self)
+        raise KeyError(f"name is {name!r}; allowed: {', '.join(self)}")
 
     def table(self) -> "pd.DataFrame":
         """One line per row."""

@@ -142,7 +142,9 @@ class Instance:
             with torch.no_grad():
                 return view.scores(self.perturb(block, operator))
 
-        return self.value.of_numbers(name, rows, score, target)
+        known = model_identity(self.gradient_model)
+        tag = digest(uuid4().hex if known is None else known, view.baseline)
+        return self.value.of_numbers(name, rows, score, target, tag)
 
     def resegment(
         self,

@@ -16,6 +16,7 @@ from torch import nn
 
 from ..cache import Answers, Cache
 from ..checks import check_vector, to_numpy
+from .image import evaluating
 from .instance import Differentiable, Instance, make_identity, make_instance
 from ..value import MaskedValue
 
@@ -77,11 +78,12 @@ def _rows_of_module(network: nn.Module, rows: np.ndarray) -> torch.Tensor:
     parameter = next(network.parameters(), None)
     points = torch.as_tensor(rows)
     if parameter is not None: points = points.to(parameter)
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(network):
         return network(points)
 
 def _two_dimensional(network: nn.Module, points: torch.Tensor) -> torch.Tensor:
-    scores = network(points)
+    with evaluating(network):
+        scores = network(points)
     return scores[:, None] if scores.ndim == 1 else scores
 
 def _as_they_are(map_: torch.Tensor) -> np.ndarray:

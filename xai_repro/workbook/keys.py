@@ -30,7 +30,6 @@ UNCOUNTED = frozenset({
     f"{PACKAGE}.workbook.kernels",
     f"{PACKAGE}.workbook.keys",
     f"{PACKAGE}.workbook.runner",
-    f"{PACKAGE}.workbook.site",
     f"{PACKAGE}.workbook.sweep",
 })
 

@@ -180,12 +180,12 @@ def colors_of_leaders(
 def draw_highest(
     ax: "Axes",
     summary: pd.DataFrame,    # a row per method and share, in the order of WITHIN: ours, low, high
-    colors: Mapping[str, str],   # method -> its colour
+    looks: Mapping[str, str],   # method -> its colour
     ylabel: str,
 ) -> None:
     "Lines of the highest probability within the shares of the area, LiMA's the widest."
     at = [100*share for share in WITHIN]
-    for method, color in colors.items():
+    for method, color in looks.items():
         line = summary.loc[summary.method == method]
         width = 1.8 if method == "LiMA" else 1.2
         draw_intervals(ax, at, line, color=color, fmt="o-", ms=3, lw=width, elinewidth=.7,
