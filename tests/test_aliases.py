@@ -42,7 +42,8 @@ def test_the_new_modules_are_there(old):
 # what was public before the sub-packages, as module.name
 OLD = (Path(__file__).parent/"old_names.txt").read_text().split()
 GONE = {      # with the memory of attributions, and with the second table of methods
-    "faithfulness.highest_confidence", "faithfulness.measure_once", "heatmaps.Subject",
+    "existing.captum_once", "subsets.lima_once", "faithfulness.highest_confidence",
+    "faithfulness.measure_once", "heatmaps.Subject",
     "judges.Case", "judges.Explained", "judges.GRADIENT", "judges.Row", "judges.explained",
     "judges.judged"}
 

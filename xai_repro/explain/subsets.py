@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SetFunction', 'TERMS', 'WEIGHTS', 'DISTANCES', 'SEARCHES', 'Objective', 'with_each', 'Ranking', 'importance',
-           'prefixes', 'lima', 'lima_once', 'best_values', 'diminishing_returns']
+           'prefixes', 'lima', 'best_values', 'diminishing_returns']
 
 # %% ../../nbs/explain/subsets.ipynb #0592a6aa
 import warnings
@@ -14,9 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cache import Store
 from ..checks import check_choice, check_count, check_scores, check_vector
-from ..ground import digest
 from ..value import Columns, MaskedValue, MaskFunction, ValueFunction
 
 # %% ../../nbs/explain/subsets.ipynb #ca5d72f3
@@ -331,36 +329,6 @@ def lima(
     by_feature = np.empty(d)
     by_feature[order] = importance(terms)
     return Ranking(order, by_feature, terms, objective.n_evaluations, objective.n_queries)
-
-# %% ../../nbs/explain/subsets.ipynb #f77fd3bf
-def lima_once(
-    store: Store,
-    identity: str,         # a digest of what `value` and `features` return
-    value: ValueFunction,
-    target: int,
-    **options: Any,        # of `lima`
-) -> Ranking:
-    """`lima`, kept in `store` under an identity and its options."""
-    def compute() -> dict[str, np.ndarray]:
-        ranking = lima(value, target, **options)
-        counts = np.array([ranking.n_evaluations, ranking.n_queries])
-        return {
-            "order": ranking.order,
-            "importance": ranking.importance,
-            "terms": ranking.terms,
-            "n": counts,
-        }
-
-    settings = dict(options)
-    features = settings.pop("features", None)
-    with_features = "" if features is None else "features"
-    named = sorted(settings.items())
-    key = digest("lima", identity, target, with_features, named)
-    arrays = store.get(key, compute)
-    n_evaluations, n_queries = map(int, arrays["n"])
-    order = arrays["order"]
-    terms = arrays["terms"]
-    return Ranking(order, arrays["importance"], terms, n_evaluations, n_queries)
 
 # %% ../../nbs/explain/subsets.ipynb #d1ba6faf
 def best_values(
