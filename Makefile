@@ -1,11 +1,11 @@
-# make setup | make run | make check | make test | make notebooks | make outputs | make benchmarks | make readme | make site
+# make setup | make run | make check | make test | make hostile | make notebooks | make outputs | make benchmarks | make readme | make site
 PYTHON ?= python3
 BIN := .venv/bin
 BROWSER ?= /usr/bin/chromium
 # real photographs and tables, where a copy lies beside the checkout; the embedded defaults need none
 export XAI_REPRO_ASSETS ?= $(wildcard $(abspath ../shared/assets))
 
-.PHONY: setup run check test notebooks outputs benchmarks readme site clean
+.PHONY: setup run check test hostile notebooks outputs benchmarks readme site clean
 
 setup: .venv/.installed
 
@@ -24,6 +24,9 @@ check: setup          # style and types of library, tests and notebooks
 
 test: setup           # every test, every notebook; make test ARGS="-k glime"
 	$(BIN)/python -m pytest $(ARGS)
+
+hostile: setup        # attempts at breaking it, those that take minutes too; counts at the end
+	$(BIN)/python -m pytest tests/hostile --long $(ARGS)
 
 notebooks: setup      # after editing a notebook: export the modules, clean the notebooks
 	$(BIN)/nbdev_export

@@ -34,3 +34,17 @@ def photographs():
     """The embedded photographs [3, 224, 224] by name."""
     from xai_repro.zoo.photographs import embedded_photographs
     return embedded_photographs()
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with one experiment, `dice`; the user has another kernel named python3."""
+    from toy_project import make_project
+
+    from xai_repro.workbook import runner
+    monkeypatch.setenv("XAI_REPRO_ROOT", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path/"jupyter"))
+    # without the library, which others may be editing right now
+    monkeypatch.setattr(runner, "code_version", lambda source: f"library, {source}")
+    monkeypatch.setattr(runner, "code_files", lambda source: {})
+    return make_project(tmp_path)

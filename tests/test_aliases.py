@@ -1,5 +1,7 @@
 """The names that modules had before the sub-packages go on working, and say where they are now."""
 import importlib
+import inspect
+import pickle
 import subprocess
 import sys
 import warnings
@@ -97,6 +99,19 @@ def test_a_module_with_the_name_of_a_function_of_the_front_is_called_as_it():
     assert instance.d == 3
     others = [old for old in _aliases.MODULES if hasattr(xai_repro.api, old)]
     assert others == list(_aliases.FRONT)
+
+
+def test_a_function_of_the_front_is_the_old_module_too():
+    from xai_repro import tabular, text
+    from xai_repro.zoo.tabular import make_table
+    from xai_repro.zoo.text import load_text
+    assert text.load_text is load_text
+    assert tabular.make_table is make_table
+    assert inspect.signature(text) == inspect.signature(xai_repro.api.text)
+    assert pickle.loads(pickle.dumps(text))("a film", lambda texts: np.ones((len(texts), 1))).d == 2
+    assert "tokens are the features" in text.__doc__
+    with pytest.raises(AttributeError, match="no attribute 'load_texts'"):
+        text.load_texts      # noqa: B018
 
 
 def test_the_finder_is_installed_once():

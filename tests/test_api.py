@@ -238,7 +238,7 @@ def test_every_named_segmentation_has_several_segments(name, photographs):
     ("voronoi", ValueError, "segmentation is 'voronoi'; allowed: quickshift, slic, slico, grid"),
     (TILES[:16], ValueError, "segments has shape"),
     (TILES + 1, ValueError, "segments has 4 labels from 1 to 4"),
-    (TILES.float(), TypeError, "segments has dtype torch.float32")])
+    (TILES.float(), TypeError, "segments has dtype float32")])
 def test_other_segments_are_refused(segmentation, error, words):
     with pytest.raises(error, match=words):
         xr.image(IMAGE, MODEL, segmentation=segmentation)
@@ -282,13 +282,13 @@ def test_tokens_of_a_named_classifier():
 
 
 @pytest.mark.parametrize("text, options, words", [
-    ("", {}, "text is ''; allowed: a text of at least one word"),
+    ("", {}, "text is ''; allowed: a text with a word in it"),
     ("  ", {}, "text is '  '"),
     (3, {}, "text is 3"),
     ("a film", dict(removal="drop"), "removal is 'drop'; allowed: attention, mask_token"),
     ("a film", dict(target=2), "target is 2")])
 def test_another_text_is_refused(text, options, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         xr.explain(xr.text(text, count_words, **options), "occlusion")
 
 
@@ -439,6 +439,22 @@ def test_the_certificate_of_a_conjunction_by_hand():
 def test_another_selection_is_refused(selection, radius, words):
     with pytest.raises(ValueError, match=words):
         xr.certify(EITHER, selection, radius)
+
+
+def test_zeros_and_ones_may_be_a_mask_or_scores_and_are_refused():
+    for selection in ([1, 0, 0, 0, 0, 0, 0, 0], np.eye(8, dtype=np.uint8)[0]):
+        with pytest.raises(TypeError, match=r"selection holds only 0 and 1 .*astype\(bool\)"):
+            xr.certify(EITHER, selection, 1)
+    as_scores = xr.certify(EITHER, np.arange(8), 1)
+    assert as_scores.radius == 1
+
+
+def test_another_share_or_option_is_refused_whatever_is_selected():
+    mask = np.eye(8, dtype=bool)[0]
+    with pytest.raises(ValueError, match="share is 'junk'"):
+        xr.certify(EITHER, mask, 1, share="junk")
+    with pytest.raises(ValueError, match=r"option of certify is 'epsilon'; allowed: eps, delta"):
+        xr.certify(EITHER, mask, 1, epsilon=.1)
 
 
 # from the input to the certificate

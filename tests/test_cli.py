@@ -5,18 +5,10 @@ import sys
 
 import pandas as pd
 import pytest
-from test_runner import WRITE, project, results, write  # noqa: F401 (project is a fixture)
-from typer.testing import CliRunner
+from toy_project import WRITE, call, results, write
 
 from xai_repro.workbook import runner
-from xai_repro.workbook.cli import app, parse_set, show
-
-
-def call(*arguments):
-    result = CliRunner().invoke(app, list(arguments))
-    error = result.exception
-    assert error is None or isinstance(error, SystemExit), error
-    return result
+from xai_repro.workbook.cli import parse_set, show
 
 
 def longest_line(text: str) -> int:
@@ -24,7 +16,7 @@ def longest_line(text: str) -> int:
 
 
 @pytest.fixture
-def dice(project):  # noqa: F811
+def dice(project):
     """A project with the experiment `dice`, without results."""
     return project
 

@@ -405,7 +405,7 @@ ORDER = [0, 1, 2]
     (lambda: mu_fidelity(TWO, [1, 2], 0), r"scores has shape \(2,\)"),
     (lambda: mu_fidelity(TWO, [1, 2, np.nan], 0), "scores holds 1 values that are NaN"),
     (lambda: mu_fidelity(TWO, [1, 2, 3], 0, subset=1.), "subset is 1.0"),
-    (lambda: mu_fidelity(TWO, [0, 0, 0], 0), "the sum of scores is 0 for every one of 200 sets"),
+    (lambda: mu_fidelity(TWO, [0, 0, 0], 0), "the sum of scores is 0 for all of 200 sets"),
     (lambda: region_areas(np.zeros((2, 2), int), np.zeros((3, 2, 2))),
      "image is black everywhere"),
 ])

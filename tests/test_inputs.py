@@ -138,7 +138,8 @@ def test_memory_is_used_again_when_nobody_keeps_it(monkeypatch):
         addresses.add(images.data_ptr())
         del images
     assert len(addresses) == 1
-    assert removal._memory._own.ctypes.data in addresses
+    (buffer,) = removal._memory._buffers
+    assert buffer.numbers.ctypes.data in addresses
     present = torch.ones(8, 16, dtype=torch.bool)
     full = render(present)
     empty = render(~present)
@@ -413,7 +414,7 @@ def test_a_sound_names_its_features():
 
 @pytest.mark.parametrize("waveform", [BOTH[None], BOTH*4, BOTH[:3], BOTH*np.nan])
 def test_another_waveform_is_refused(waveform):
-    with pytest.raises(ValueError, match=r"waveform has shape .*allowed: one channel \[T\]"):
+    with pytest.raises(ValueError, match=r"waveform (has shape|holds) .*; allowed: "):
         audio_instance(loudness, waveform)
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_runner import edit, project, results  # noqa: F401 - a fixture
+from toy_project import edit, results
 
 import xai_repro
 from xai_repro.workbook import keys, runner
@@ -445,6 +445,93 @@ def test_a_text_that_is_used_for_more_than_a_message_counts(library):
     assert keys.code_version(source, library) != keys.code_version(changed, library)
 
 
+PLT = "import matplotlib.pyplot as plt\n"
+# what computes under a name that is one of drawing, and how it is changed
+HIDDEN = {
+    "a list that is called axes": ("axes = []\naxes.append(1)\ny = axes", "(1)", "(2)"),
+    "an object that is called fig": ("fig = fit(1)\nfig.step(1)", "step(1)", "step(2)"),
+    "items of a parameter that is called axes": (
+        "def f(axes):\n    axes.append(1)\n    return axes", "(1)", "(2)",
+    ),
+    "what the loop over numbers is called": (
+        "for ax in range(3): ax.bit_count(1)", "bit_count(1)", "bit_count(2)",
+    ),
+    "pixels that matplotlib reads": (PLT + "x = plt.imread('a.png')", "a.png", "b.png"),
+    "counts of a histogram": (PLT + "x = plt.hist([1], 3)", "3", "4"),
+    "another library as plt": ("import fast as plt\nplt.run(1)", "run(1)", "run(2)"),
+    "what is computed in a drawing": (
+        PLT + "fig, ax = plt.subplots()\nax.plot(rng.normal(1))", "normal(1)", "normal(2)",
+    ),
+    "what is given a name in a drawing": (
+        PLT + "fig, ax = plt.subplots()\nax.plot(n := 1)", "n := 1", "n := 2",
+    ),
+    "the colour of what is computed": ("x = fill(image, color=(0, 0, 0))", "(0,", "(1,"),
+    "the palette of what is computed": ("x = quantise(image, palette=2)", "=2", "=3"),
+    "a method that is called warn": ("x.warn(1)", "warn(1)", "warn(2)"),
+    "a function that is called warn": ("from mine import warn\nwarn(1)", "(1)", "(2)"),
+    "what an error of one's own carries": ("raise FoundError(1)", "(1)", "(2)"),
+    "an error that is a function": ("def ValueError(x): pass\nraise ValueError(1)", "(1)", "(2)"),
+    "what is not for a type checker": (
+        "from typing import TYPE_CHECKING\nif not TYPE_CHECKING: x = 1", "x = 1", "x = 2",
+    ),
+    "what is there without a type checker": (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING: pass\nelse: x = 1",
+        "x = 1", "x = 2",
+    ),
+    "a constant like a type checker's": ("TYPE_CHECKING = 1\nif TYPE_CHECKING: x = 1", "x", "y"),
+    "a list of names that is computed": ("__all__ = [f(1)]", "(1)", "(2)"),
+}
+
+
+@pytest.mark.parametrize("source, old, new", HIDDEN.values(), ids=HIDDEN)
+def test_nothing_that_computes_hides_behind_a_name_of_drawing(library, source, old, new):
+    assert old in source
+    changed = source.replace(old, new)
+    assert keys.code_version(source, library) != keys.code_version(changed, library)
+
+
+# drawing, and how it is changed
+DRAWN = {
+    "axes in a loop": (
+        PLT + "fig, axes = plt.subplots(2)\nfor ax in axes: ax.plot([1], color='red')",
+        "ax.plot", "ax.scatter",
+    ),
+    "axes of axes": (
+        PLT + "fig, ax = plt.subplots()\nax = ax.twinx()\nax.set(xlabel='x')", "'x'", "'y'",
+    ),
+    "a colour beside what is kept": (
+        PLT + "fig, ax = plt.subplots()\nline = ax.plot([1], color='red')", "red", "blue",
+    ),
+    "a label with numbers": (
+        PLT + "fig, ax = plt.subplots()\nax.set_title(f'{round(1.5)}')", "round(1.5)", "len([1])",
+    ),
+    "what is said for a type checker": (
+        "import typing\nif typing.TYPE_CHECKING: x = 1", "x = 1", "x = 2",
+    ),
+    "a warning by its name": ("from warnings import warn\nwarn('bad')", "bad", "odd"),
+}
+
+
+@pytest.mark.parametrize("source, old, new", DRAWN.values(), ids=DRAWN)
+def test_what_only_draws_does_not_count(library, source, old, new):
+    assert old in source
+    changed = source.replace(old, new)
+    assert keys.code_version(source, library) == keys.code_version(changed, library)
+
+
+def test_the_files_that_code_may_execute(library):
+    source = "from xai_repro import checks\nchecks.check_count"
+    before = keys.code_files(source, library)
+    assert {path.relative_to(library).as_posix() for path in before} == {"__init__.py", "checks.py"}
+    path = library/"checks.py"
+    text = path.read_text()
+    path.write_text("x = 1")
+    path.write_text(text)
+    after = keys.code_files(source, library)
+    assert [each.name for each in before if before[each] != after[each]] == ["checks.py"]
+    assert keys.code_files("%matplotlib inline", library).keys() > before.keys()
+
+
 def test_the_version_of_the_whole_library(library):
     before = keys.code_version(folder=library)
     change(library, "workbook/figures.py", "black", "blue")
@@ -470,9 +557,19 @@ def test_a_second_process_finds_what_the_first_has_stored(library, monkeypatch):
     assert keys.code_version(NOTEBOOK, library) == version
 
 
+@pytest.mark.parametrize("content", [b"", b"[1, 2]", bytes(100), b"[[], [], [[3]]]", b"\xff"])
+def test_what_is_stored_and_damaged_is_made_anew(library, content):
+    version = keys.code_version(NOTEBOOK, library)
+    for path in (library.parent/"data"/"cache"/"code").iterdir(): path.write_bytes(content)
+    keys._version.cache_clear()
+    keys._library.cache_clear()
+    keys._read.cache_clear()
+    assert keys.code_version(NOTEBOOK, library) == version
+
+
 # runs
 
-def test_a_run_is_stale_after_a_change_that_it_can_see(project, monkeypatch):  # noqa: F811
+def test_a_run_is_stale_after_a_change_that_it_can_see(project, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("XAI_REPRO_ROOT", str(project))
     monkeypatch.setattr(xai_repro, "__file__", str(project/"xai_repro"/"__init__.py"))

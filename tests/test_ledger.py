@@ -145,3 +145,15 @@ def test_readme_carries_the_present_summary(claims):
         cells = " | ".join(map(str, row))
         assert f"| {paper} | {cells} |" in first_screen, "run `make readme`"
     assert counts.loc["all"].sum() == len(claims)
+
+
+def test_markup_in_a_claim_is_shown_as_it_is_written(claims):
+    paper = claims.paper[0]
+    row = claims[claims.verdict != ledger.NOT_RUN].iloc[[0]]
+    fields = ["place", "statement", "test", "weakest", "comparisons", "profile"]
+    hostile = row.assign(**dict.fromkeys(fields, "<script>"), paper=paper)
+    hostile = hostile.assign(notebook='nbs/papers/a" onclick="x.ipynb')
+    shown = ledger.claims_html(hostile, paper)
+    assert "<script" not in shown
+    assert '" onclick' not in shown
+    assert shown.count("&lt;script&gt;") == 5

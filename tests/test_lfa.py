@@ -304,3 +304,106 @@ def test_dlime_is_least_squares_on_scikit_learns_cluster(n_clusters):
     around = distributions.cluster(rows, x, n_clusters)
     found = lfa.approximate(sum_of_sines, x, around)
     assert np.allclose(found.weights, expected.coef_, atol=1e-9)
+
+
+# what a fit that says nothing of the model is told, and where
+
+def several(d):
+    """A sum of all features, each with its own weight."""
+    w = np.random.default_rng(0).standard_normal(d)
+    return MaskFunction(lambda masks: masks @ w, d)
+
+
+def linear(rows): return rows @ torch.arange(1., rows.shape[1] + 1, dtype=rows.dtype)
+
+
+FEW = {
+    "lime": lambda: lfa.lime(several(60), 0, 10, sigma=5., alpha=0),
+    "a tiny ridge": lambda: lfa.lime(several(60), 0, 10, sigma=5., alpha=1e-18),
+    "glime": lambda: lfa.glime(several(60), 0, 10, sigma=5., alpha=0),
+    "doubled samples": lambda: lfa.glime(several(60), 0, 1000, sigma=.35, alpha=0),
+    "kernel_shap": lambda: lfa.explain(several(60), 0, distributions.kernel_shap(), 0., 10),
+    "a path": lambda: lfa.approximate(linear, np.ones(9), distributions.segment()),
+    "rows, lime": lambda: lfa.attribute("lime", linear, np.ones((1, 60)), 4),
+    "rows, kernel_shap": lambda: lfa.attribute("kernel_shap", linear, np.ones((1, 60)), 4),
+    "rows, c_lime": lambda: lfa.attribute("c_lime", linear, np.ones((1, 60)), 4),
+    "rows, adam": lambda: lfa.attribute("lime", linear, np.ones((1, 60)), 5, fit="adam"),
+}
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_fewer_samples_than_features_warn(name):
+    with pytest.warns(lfa.DegenerateFit, match="determine only") as caught:
+        FEW[name]()
+    assert {warning.filename for warning in caught} == {__file__}, "the caller's line"
+
+
+@pytest.mark.parametrize("ask", [
+    lambda: lfa.lime(several(20), 0, 200, sigma=5., alpha=0),
+    lambda: lfa.lime(several(60), 0, 30, sigma=5.),
+    lambda: lfa.explain(several(20), 0, distributions.kernel_shap(), 0., 200),
+    lambda: lfa.explain(several(5), 0, distributions.one_out(), 0.),
+    lambda: lfa.explain(several(1), 0, distributions.kernel_shap(), 0.),
+    lambda: lfa.lime(several(1), 0, 50, sigma=5.),
+    lambda: lfa.glime(several(9), 0, 1000, sigma=.5),
+    lambda: lfa.attribute("kernel_shap", linear, np.ones((1, 1))),
+    lambda: lfa.attribute("occlusion", linear, np.ones((3, 6)))])
+def test_enough_samples_do_not(ask):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ask()
+
+
+@pytest.mark.parametrize("d", [3, 5])
+def test_samples_of_the_unperturbed_input_do_not_count(d):
+    """At d = 3 every eighth mask is the full one, of weight 1: the others weigh nothing."""
+    with pytest.warns(lfa.DegenerateFit, match="all weights vanish: those of perturbed inputs"):
+        explanation = lfa.lime(several(d), 0, 1000)
+    assert explanation.total_weight > 1
+    assert np.abs(explanation.weights).max() < 1e-3
+
+
+@pytest.mark.parametrize("level", [.1, .5, 1.])
+@pytest.mark.parametrize("method, options", [
+    (lfa.lime, dict(sigma=5.)), (lfa.lime, dict(sigma=5., alpha=0)), (lfa.glime, dict(sigma=1.)),
+    (lfa.glime, dict(sigma=1., exclude_full=True))])
+def test_what_is_said_of_constant_scores(method, options, level):
+    value = MaskFunction(lambda masks: np.full((len(masks), 2), level), 8)
+    with pytest.warns(lfa.DegenerateFit) as caught:
+        explanation = method(value, 0, 100, **options)
+    assert not explanation.weights.any()
+    assert explanation.intercept == level or np.isclose(explanation.intercept, level)
+    (message,) = [str(warning.message) for warning in caught]
+    assert "do not vary over the 100 samples" in message
+    assert "passed through" not in message
+    assert "exclude_full" not in message
+
+
+def test_exclude_full_is_advised_where_nothing_was_perturbed():
+    with pytest.warns(lfa.DegenerateFit, match="unperturbed input.*use exclude_full=True"):
+        lfa.glime(several(10), 0, 20, sigma=.2)
+    with pytest.raises(ValueError, match="are one perturbation"):
+        lfa.lime(several(8), 0, 500, sigma=1e-3, alpha=0)
+
+
+def test_prefixes_of_what_is_no_sample():
+    value = boolean(4)
+    every = lfa.draw(value, 0, distributions.exhaustive())
+    assert every.prefix(5) is every
+    nodes = lfa.Samples(
+        distributions.segment().sample(20, 1, 0), np.arange(20.), distributions.segment(), 20)
+    assert nodes.prefix(20) is nodes
+    with pytest.raises(ValueError, match="n is 5; allowed: 20"):
+        nodes.prefix(5)
+
+
+def test_a_path_of_too_few_nodes_says_so():
+    def bent(rows): return torch.sigmoid(20*rows.sum(1) - 10)
+
+    X = np.full((2, 3), .4)
+    with pytest.warns(lfa.DegenerateFit, match=r"sum to .*, which is not f\(x\) - f\(baseline\)"):
+        lfa.attribute("integrated_gradients", bent, X, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lfa.attribute("integrated_gradients", bent, X, 64)
+        lfa.attribute("integrated_gradients", bent, X, 64, a=.3)

@@ -403,9 +403,25 @@ def test_the_table_of_metrics():
     (lambda: evaluate(BENT, SCORES[:3]), ["attribution has shape (3,)", "(8,)"]),
     (lambda: evaluate(BENT, np.full(D, np.nan)), ["attribution holds 8 values", "NaN"]),
     (lambda: evaluate(BENT, {"x": []}), ["attributions is empty"]),
+    (lambda: evaluate(BENT, {}), ["attributions is empty; allowed: at least one name"]),
+    (lambda: evaluate(BENT, SCORES, []), ["metrics is empty"]),
+    (lambda: pareto(pd.DataFrame()), ["points is empty"]),
     (lambda: METRICS["insertion"](BENT, SCORES, seed=-1), ["seed is -1"])])
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError) as caught: call()
+    for word in words: assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: evaluate(bent, SCORES), ["instance is <function bent", "allowed: an Instance"]),
+    (lambda: evaluate(BENT, SCORES, "jaccard"), ["metrics is 'jaccard'", "a list of names"]),
+    (lambda: evaluate(BENT, None), ["attributions is None", "an Attribution"]),
+    (lambda: evaluate(BENT, "abc"), ["attributions is 'abc'"]),
+    (lambda: METRICS["insertion"](None, SCORES), ["instance is None"]),
+    (lambda: applicable("abc"), ["instance is 'abc'"]),
+    (lambda: rank_methods(SCORES, {}), ["table is ndarray of shape (8,)", "a DataFrame"])])
+def test_what_is_no_instance_attribution_or_table_is_named(call, words):
+    with pytest.raises(TypeError) as caught: call()
     for word in words: assert word in str(caught.value)
 
 

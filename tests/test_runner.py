@@ -8,97 +8,19 @@ import papermill
 import pandas as pd
 import pytest
 from nbclient.exceptions import DeadKernelError
+from toy_project import (
+    DEFAULTS,
+    code_cell,
+    edit,
+    replace_cell,
+    results,
+    text_cell,
+    write,
+    write_manifest,
+)
 
 from xai_repro.ground import sha256
 from xai_repro.workbook import runner
-from xai_repro.zoo import assets
-
-DEFAULTS = '''
-profile = "smoke"
-results = ""
-device = "auto"
-n = 2
-rate = 0.5
-name = "a#b=c"  # a note
-sizes = [
-    1,
-    2]
-fast = False
-limit = None
-'''
-WRITE = """
-import json, os, sys
-from pathlib import Path
-root = os.environ["XAI_REPRO_ROOT"]
-folder = Path(root)/"data"/"results"/Path(experiment)/(results or profile)
-folder.mkdir(parents=True, exist_ok=True)
-finished = (folder/"run.json").exists()
-seen = dict(python=sys.executable, root=root, here=os.getcwd(), profile=profile, n=n, name=name,
-            sizes=sizes, finished=finished)
-(folder/"seen.json").write_text(json.dumps(seen))
-"""
-KERNEL = dict(name="python3", display_name="Python 3", language="python")
-
-
-def code_cell(source, *tags):
-    return nbformat.v4.new_code_cell(source, metadata=dict(tags=list(tags)))
-
-
-def text_cell(source):
-    return nbformat.v4.new_markdown_cell(source)
-
-
-def write(name, *sources, defaults=DEFAULTS, tags=("parameters",)):
-    "An experiment's notebook."
-    cells = [text_cell(f"Text.\n\n# About {name}"), code_cell(defaults, *tags)]
-    cells.append(code_cell(f"experiment = {name!r}"))
-    cells += map(code_cell, sources)
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=dict(kernelspec=KERNEL))
-    path = runner.root()/"nbs"/"papers"/f"{name}.ipynb"
-    nbformat.write(notebook, path)
-
-
-def write_manifest(project, text="entry = []"):
-    assets._manifest.cache_clear()
-    (project/"data"/"manifest.toml").write_text(text)
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    "A project with one experiment, `dice`; the user has another kernel named python3."
-    monkeypatch.setenv("XAI_REPRO_ROOT", str(tmp_path))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path/"jupyter"))
-    # without the library, which others may be editing right now
-    monkeypatch.setattr(runner, "code_version", lambda source: f"library, {source}")
-    another = tmp_path/"jupyter"/"kernels"/"python3"
-    papers = tmp_path/"nbs"/"papers"
-    for folder in (another, papers, tmp_path/"data"):
-        folder.mkdir(parents=True)
-    kernel = dict(argv=["/bin/false"], display_name="another", language="python")
-    (another/"kernel.json").write_text(json.dumps(kernel))
-    write_manifest(tmp_path)
-    (papers/"profiles.toml").write_text("[dice.standard]\nn = 20\nsizes = [3]\n")
-    write("dice", WRITE)
-    return tmp_path
-
-
-def results(project, name="smoke", experiment="dice"):
-    return project/"data"/"results"/experiment/name
-
-
-def edit(project, change):
-    path = project/"nbs"/"papers"/"dice.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    change(notebook)
-    nbformat.write(notebook, path)
-
-
-def replace_cell(project, position, source):
-    def replace(notebook):
-        notebook.cells[position].source = source
-
-    edit(project, replace)
-
 
 # what a notebook declares
 
@@ -138,6 +60,51 @@ def test_the_parameters_cell_is_required(project):
         runner.resolve("partial", overrides=dict(n=1))
 
 
+# what lies beside the experiments
+
+STRAYS = {
+    "empty": "",
+    "new": nbformat.writes(nbformat.v4.new_notebook()),
+    "half": '{"cells": [',
+    "a list": "[1, 2]",
+    "without cells": "{}",
+    "with odd cells": '{"cells": [3]}',
+}
+
+
+@pytest.mark.parametrize("content", STRAYS.values(), ids=STRAYS)
+def test_a_stray_notebook_stops_no_experiment(project, content):
+    stray = project/"nbs"/"papers"/"Untitled.ipynb"
+    stray.write_text(content)
+    (project/"nbs"/"papers"/".dice-1.ipynb").touch()
+    (project/"nbs"/"papers"/"folder.ipynb").mkdir()
+    assert list(runner.experiments()) == ["Untitled", "dice"]
+    table = runner.status().set_index("experiment")
+    assert table.state.to_dict() == dict(Untitled="unreadable", dice="never")
+    assert list(runner.left_out()) == ["Untitled"]
+    assert runner.locate("dice").experiment == "dice"
+    with pytest.raises(ValueError, match="Untitled"):
+        runner.locate("Untitled")
+
+
+MAGICS = ["%matplotlib inline", "%%time\nx = 1", "!echo hello", "x?", "await f()", "x = \0"]
+
+
+@pytest.mark.parametrize("line", MAGICS)
+def test_lines_of_ipython_are_code_like_others(project, line):
+    write("magic", line)
+    assert runner.locate("magic").key == runner.locate("magic").key
+    assert runner.status().experiment.tolist() == ["dice", "dice", "magic"]
+
+
+def test_a_project_without_notebooks_is_named(project, monkeypatch):
+    elsewhere = project/"elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("XAI_REPRO_ROOT", str(elsewhere))
+    with pytest.raises(FileNotFoundError, match="elsewhere has no folder nbs/papers"):
+        runner.experiments()
+
+
 # what a run is given
 
 def test_precedence_is_default_then_profile_then_override(project):
@@ -166,6 +133,10 @@ REFUSED_VALUES = [
     (dict(sizes=3), "sizes in overrides of dice is 3; allowed: a list"),
     (dict(fast=1), "fast in overrides of dice is 1; allowed: true or false"),
     (dict(limit={1}), "limit in overrides of dice is {1}; allowed: numbers, strings"),
+    (dict(sizes=[1, "2"]),
+     "sizes[1] in overrides of dice is '2'; allowed: a whole number, like 1 in its default"),
+    (dict(sizes=[[1]]), "sizes[0] in overrides of dice is [1]; allowed: a whole number"),
+    (dict(rate=float("nan")), "rate in overrides of dice is nan; allowed: numbers that are finite"),
 ]
 for overrides, message in REFUSED_NAMES + REFUSED_VALUES:
     REFUSED.append((dict(overrides=overrides), message))
@@ -183,6 +154,9 @@ REFUSED_TOML = [
     ("standard]\nn = '20'", "n in dice.standard of profiles.toml is '20'; allowed: a whole number"),
     ("standart]\nn = 20", "dice in profiles.toml is 'standart'; allowed: smoke, standard, paper"),
     ("standard", "is not valid TOML"),
+    ("standard]\nn = 20\nn = 30", "is not valid TOML: Cannot overwrite a value"),
+    ("standard]\n[dize.standard]\nn = 1", "profiles.toml is 'dize'; allowed: dice"),
+    ("standard]\n[dice]\npaper = 3", "dice.paper in"),
 ]
 
 
@@ -267,7 +241,7 @@ def test_a_run_is_done_once(project, monkeypatch):
     assert record.notebook == project/"data"/"runs"/"dice"/"standard.ipynb"
     assert record.notebook.exists()
     finished = read_json(record.results/"run.json")
-    fields = {"key", "parameters", "seconds", "finished", "versions", "python"}
+    fields = {"key", "parameters", "seconds", "finished", "versions", "python", "tables"}
     assert finished.keys() == fields
     assert finished["key"] == record.key
     assert finished["parameters"]["n"] == 20
@@ -280,11 +254,94 @@ def test_a_run_is_done_once(project, monkeypatch):
 
 def test_overrides_go_to_a_folder_of_their_own(project):
     record = runner.run("dice", overrides=dict(n=5), progress=False)
-    assert record.results == results(project, f"smoke-{record.key[:8]}")
+    assert record.results == results(project, f"smoke-{record.key}")
     assert (record.results/"run.json").exists()
     assert read_json(record.results/"seen.json")["n"] == 5
     assert not results(project).exists()
     assert runner.status().state.tolist() == ["never", "never"]
+
+
+def test_a_folder_named_by_eight_digits_is_found(project):
+    "As they were named before two sets of parameters had the same."
+    record = runner.run("dice", overrides=dict(n=5), progress=False)
+    former = results(project, f"smoke-{record.key[:8]}")
+    record.results.rename(former)
+    again = runner.run("dice", overrides=dict(n=5))
+    assert (again.state, again.results) == ("skipped", former)
+    other = read_json(former/"run.json")
+    other["parameters"]["n"] = 6
+    write_run(former, **other)
+    assert runner.locate("dice", overrides=dict(n=5)).results == record.results
+
+
+def test_two_runs_with_the_same_key_are_told_apart(project, monkeypatch):
+    monkeypatch.setattr(runner, "run_key", lambda experiment, values: "0"*16)
+    runner.run("dice", overrides=dict(n=5), progress=False)
+    assert runner.run("dice", overrides=dict(n=5)).state == "skipped"
+    with pytest.raises(ValueError, match="run with the same key and another n;"):
+        runner.run("dice", overrides=dict(n=6))
+
+
+def spoil(path, how):
+    if how == "delete": return path.unlink()
+    content = path.read_bytes()
+    wrong = dict(truncate=content[:-4], zero=bytes(len(content)), edit=content.replace(b"2", b"3"))
+    return path.write_bytes(wrong[how])
+
+
+@pytest.mark.parametrize("how", ["delete", "truncate", "zero", "edit"])
+def test_a_run_whose_table_is_damaged_is_not_done(project, capsys, how):
+    record = runner.run("dice", progress=False)
+    table = record.results/"seen.json"
+    spoil(table, how)
+    assert runner.state(record.results, record.key) == "damaged"
+    assert runner.status().state.tolist() == ["damaged", "never"]
+    assert runner.run("dice", progress=False).state == "done"
+    assert str(table) in capsys.readouterr().err
+    assert runner.run("dice").state == "skipped"
+
+
+def test_what_others_leave_in_a_folder_damages_nothing(project):
+    record = runner.run("dice", progress=False)
+    (record.results/".DS_Store").touch()
+    (record.results/"notes.txt").touch()
+    assert runner.run("dice").state == "skipped"
+
+
+def test_code_that_is_edited_while_the_kernel_starts_and_put_back(project, monkeypatch):
+    path = project/"nbs"/"papers"/"dice.ipynb"
+    original = path.read_text()
+    execute = papermill.execute_notebook
+
+    def edited(*args, **options):
+        path.write_text(original.replace("n=n", "n=-n"))
+        try:
+            return execute(*args, **options)
+        finally:
+            path.write_text(original)
+
+    monkeypatch.setattr(papermill, "execute_notebook", edited)
+    record = runner.run("dice", progress=False)
+    assert record.state == "done"
+    assert read_json(record.results/"seen.json")["n"] == 2, "what the key is of was executed"
+
+    states = iter([{path: (1,)}]*2 + [{path: (2,)}]*9)
+    monkeypatch.setattr(runner, "code_files", lambda source: next(states))
+    record = runner.run("dice", force=True, progress=False)
+    assert (record.state, record.error) == (
+        "failed", "dice.ipynb was edited while this ran; run it again")
+    assert not (record.results/"run.json").exists()
+
+
+def test_other_versions_of_packages_are_told(project):
+    record = runner.run("dice", progress=False)
+    assert runner.differences(record.results) == ""
+    finished = read_json(record.results/"run.json")
+    finished["versions"]["torch"] = "1.0"
+    write_run(record.results, **finished)
+    told = runner.status().differs[0]
+    assert told.startswith("torch 1.0, now ")
+    assert runner.run("dice").state == "skipped"
 
 
 # what a failure leaves behind
@@ -335,7 +392,7 @@ def test_states(project):
     assert runner.state(folder, "another") == "stale"
     row = runner.status().iloc[0].to_dict()
     expected = dict(experiment="dice", profile="smoke", state="done")
-    assert row == expected | dict(finished="2030-01-01", seconds=1.5)
+    assert row == expected | dict(finished="2030-01-01", seconds=1.5, differs="")
     replace_cell(project, -1, "pass")
     assert runner.status().state.tolist() == ["stale", "never"]
 

@@ -133,7 +133,8 @@ def test_segment_anything_goes_through_transformers(monkeypatch):
     """What the pipeline is given and what is made of its masks; its weights are not at hand."""
     given_to = {}
 
-    def pipeline(task, model, device):
+    def pipeline(task, model, device, trust_remote_code):
+        assert trust_remote_code is False
         given_to.update(task=task, model=model)
 
         def generate(image, **options):
@@ -163,3 +164,68 @@ def test_seeds_tells_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2.ximgproc", None)
     with pytest.raises(ImportError, match="opencv-contrib-python-headless"):
         segmentation.seeds(PHOTOGRAPHS["coffee"])
+
+
+# images that are too small, empty or extreme: refused before native code, which ends the process
+
+@pytest.mark.parametrize("height, width, n_segments", [
+    (8, 8, 50), (32, 32, 1000), (10, 300, 50), (300, 10, 50), (2, 2, 2), (1, 1, 2), (1, 20_000, 50),
+    (64, 64, 4096), (3, 3, 9)])
+def test_seeds_refuse_images_without_blocks(height, width, n_segments):
+    image = torch.rand(3, height, width)
+    with pytest.raises(ValueError, match="allowed"):
+        segmentation.seeds(image, n_segments)
+
+
+@pytest.mark.parametrize("levels, iterations", [(0, 1), (17, 1), (10**9, 1), (3, 0), (3, 10**9)])
+def test_seeds_refuse_other_counts(levels, iterations):
+    image = torch.rand(3, 64, 64)
+    with pytest.raises(ValueError, match="allowed"):
+        segmentation.seeds(image, 20, levels, iterations)
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=st.integers(1, 90), width=st.integers(1, 90), n_segments=st.integers(2, 400),
+       levels=st.integers(1, 6))
+def test_seeds_are_made_or_refused(height, width, n_segments, levels):
+    image = torch.full((3, height, width), .3)
+    try:
+        labels = segmentation.seeds(image, n_segments, levels, 2)
+    except ValueError as error:
+        assert "allowed" in str(error)
+    else:
+        assert has_no_gap(labels)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0)])
+@pytest.mark.parametrize("maker", MAKERS)
+def test_empty_images_are_refused(maker, shape):
+    make, *arguments = MAKERS[maker]
+    with pytest.raises(ValueError, match="image has shape"):
+        make(torch.zeros(3, *shape), *arguments)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (3, 1), (1, 3000), (3000, 1)])
+@pytest.mark.parametrize("make", [
+    segmentation.quickshift, lambda image: segmentation.slic(image, 1),
+    lambda image: segmentation.slico(image, image.shape[1]),
+    lambda image: segmentation.grid(image, 1)])
+def test_narrow_images_are_segmented(make, shape):
+    labels = make(torch.rand(3, *shape))
+    assert labels.shape == shape
+    assert has_no_gap(labels)
+
+
+@pytest.mark.parametrize("options", [
+    dict(kernel_size=.5), dict(kernel_size=1e9), dict(ratio=1.1), dict(seed=None)])
+def test_quickshift_refuses_what_takes_all_time(options):
+    with pytest.raises(ValueError, match="allowed"):
+        segmentation.quickshift(torch.rand(3, 32, 32), **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("maker", ["quickshift", "slic", "slico", "seeds"])
+def test_half_precision_has_no_borders(maker, dtype):
+    make, *arguments = MAKERS[maker]
+    with pytest.raises(TypeError, match=r"image\.float\(\)"):
+        make(torch.rand(3, 64, 64).to(dtype), *arguments)

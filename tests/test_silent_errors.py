@@ -214,7 +214,7 @@ def test_answers_are_of_the_weights_and_the_removal_that_they_were_asked_of():
     assert len(identities) == 3
     assert identity(1) == identity(1)
     named = small_classifier(1, "named")
-    assert named.identity() == ("small", "named", "torch.float32")
+    assert named.identity()[:3] == ("small", "named", "torch.float32")
 
 
 def test_answers_are_not_of_what_answers_gradients():

@@ -1,18 +1,15 @@
 """Many runs: what a file lists, the same numbers on any workers, and recovery from kills."""
+import errno
 import json
 import os
-import random
+import re
 import shutil
-import subprocess
-import sys
-import time
+import stat
 
 import nbformat
 import numpy as np
-import psutil
 import pytest
-from test_cli import call
-from test_runner import project, write  # noqa: F401 (project is a fixture)
+from toy_project import call, write
 
 from xai_repro.ground import root
 from xai_repro.workbook import keys, runner, sweep
@@ -40,7 +37,7 @@ print("end", file=log, flush=True)
 
 
 @pytest.fixture
-def coin(project):  # noqa: F811
+def coin(project):
     """A project with the experiment `coin`, which takes a third of a second."""
     papers = project/"nbs"/"papers"
     (papers/"profiles.toml").write_text("")
@@ -83,6 +80,18 @@ def throws_table(n, sides=6) -> str:
     """The table that `coin` writes."""
     throws = np.random.default_rng(n).integers(1, sides + 1, 50)
     return "throw\n" + "".join(f"{t}\n" for t in throws)
+
+
+def check_table(folder, job) -> None:
+    """A job is done, its table is whole and no other process ran it at the same time."""
+    paths = job.locate()
+    n = job.overrides["n"]
+    record = json.loads((paths.results/"run.json").read_text())
+    assert record["parameters"]["n"] == n
+    assert (paths.results/"throws.csv").read_text() == throws_table(n)
+    log = (folder/f"{paths.name}.log").read_text().split()
+    assert "together" not in log
+    assert log[-1] == "end"
 
 
 # what a file lists
@@ -182,11 +191,20 @@ def test_a_script_for_slurm(coin, one_job, line):
     assert line in shown.output
 
 
+WALLTIME = "walltime: '1:00:00'\n"
+
+
 @pytest.mark.parametrize("text, message", [
     ("cores: 2", "no walltime"),
-    ("walltime: '1:00'\nprocesses: 2", "has processes"),
-    ("walltime: '1:00'\njob_script_prologue: module load cuda", "a list of lines"),
-    ("walltime: '1:00'\ncount: 0", "count in"),
+    (WALLTIME + "processes: 2", "has processes"),
+    (WALLTIME + "job_script_prologue: module load cuda", "a list of lines"),
+    (WALLTIME + "job_extra_directives: '--gres=gpu:1'", "a list of lines"),
+    (WALLTIME + "count: 0", "count in"),
+    (WALLTIME + "quue: gpu", "'quue'; allowed: count, cores"),
+    (WALLTIME + "cores: 2", "no memory"),
+    (WALLTIME + "memory: lots", "as in 8GB"),
+    ("memory: 8GB\nwalltime: 60", "walltime in"),
+    ("memory: 8GB\nwalltime: '4:00'", "walltime in"),
 ])
 def test_a_bad_file_for_slurm(coin, one_job, text, message):
     cluster = coin/"slurm.yaml"
@@ -195,6 +213,52 @@ def test_a_bad_file_for_slurm(coin, one_job, text, message):
     assert message in script.stderr
     refused = call_sweep(one_job, "--slurm", str(cluster))
     assert "sbatch is not on the path" in refused.stderr
+
+
+@pytest.mark.parametrize("walltime", ["4:00:00", "'4:00:00'", "1-12", "1-12:00:00"])
+def test_a_walltime_is_read_as_it_is_written(coin, one_job, walltime):
+    cluster = coin/"slurm.yaml"
+    cluster.write_text(f"memory: 8GB\nwalltime: {walltime}")
+    text = walltime.strip("'")
+    script = call_sweep(one_job, "--slurm", str(cluster), "--script").output
+    assert f"#SBATCH -t {text}\n" in script
+
+
+def test_workers_of_slurm_need_a_key_that_only_its_owner_can_read(coin, one_job):
+    cluster = coin/"slurm.yaml"
+    cluster.write_text(CLUSTER)
+    script = call_sweep(one_job, "--slurm", str(cluster), "--script").output
+    (key,) = re.findall(r"--tls-key (\S+)", script)
+    assert key.startswith(str(coin))
+    assert not os.path.exists(key), "it goes with the run"
+    assert "dask_worker tls://" in script
+    assert "--no-dashboard" in script
+
+
+def test_credentials_for_a_network(coin, one_job):
+    folder = coin/"credentials"
+    made = call("credentials", str(folder))
+    assert "--tls-key" in made.output
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert modes == {"certificate.pem": 0o600, "key.pem": 0o600}
+    assert call("credentials", str(folder)).exit_code == 2, "none are written over"
+    (folder/"key.pem").chmod(0o640)
+    address = ["--scheduler", "tls://127.0.0.1:1", "--credentials", str(folder)]
+    refused = call_sweep(one_job, *address)
+    assert "can be read by others (mode 640)" in refused.stderr
+
+
+@pytest.mark.parametrize("address, message", [
+    ("tcp://node1:8786", "to which everybody in its network can send code"),
+    ("192.0.2.7:8786", "to which everybody in its network can send code"),
+    ("tls://127.0.0.1:8786", "needs credentials"),
+    ("http://127.0.0.1:8786", "allowed: such as tls://host:8786"),
+    ("node1", "allowed: such as tls://host:8786"),
+])
+def test_a_scheduler_without_a_credential_is_refused(one_job, address, message):
+    refused = call_sweep(one_job, "--scheduler", address)
+    assert refused.exit_code == 2
+    assert message in refused.stderr
 
 
 def all_sweeps():
@@ -359,7 +423,7 @@ def test_here_on_workers_and_on_a_scheduler_that_runs_already(coin):
         assert tables(client) == expected
         with sweep.local_workers(1) as other:
             address = other.scheduler.address
-            with sweep.scheduled(address) as scheduled:
+            with sweep.scheduled(address, other.security) as scheduled:
                 assert tables(scheduled) == expected
         assert states(sweep.run(jobs, client)) == ["skipped"]*3
 
@@ -402,6 +466,20 @@ def test_an_error_outside_the_notebook_is_reported_and_stops_no_other(write_swee
     assert table.state.tolist() == ["failed", "done"]
 
 
+def test_a_failure_that_a_full_disk_leaves_no_room_for_is_told(coin, one_job, monkeypatch):
+    def full(*rest):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runner, "_write_finished", full)
+    monkeypatch.setattr(runner, "write_atomically", full)
+    shown = call_sweep(one_job)
+    assert shown.exit_code == 1
+    assert "1 failed" in shown.output
+    assert "it can be run again when there is room" in shown.stderr
+    table = runner.locate("coin").results/"throws.csv"
+    assert not table.exists(), "it makes room for others"
+
+
 def test_a_run_in_another_process_is_seen_and_waited_for(coin):
     job = sweep.Job("coin")
     lock = job.locate().lock
@@ -430,132 +508,3 @@ def test_each_worker_sees_its_own_gpu_and_its_share_of_the_cores(coin, monkeypat
     assert threads == {str(share)}
     assert trim == {runner.ALLOCATOR["MALLOC_TRIM_THRESHOLD_"]}
     assert "OMP_NUM_THREADS" not in os.environ
-
-
-class Driver:
-    """A sweep on two workers in a process of its own, whose parts can be killed."""
-
-    def __init__(self, folder, path):
-        self.folder = folder
-        self.output = folder/"drivers.txt"
-        program = "from xai_repro.workbook.cli import app; app()"
-        self.command = [sys.executable, "-c", program, "sweep", str(path), "--workers", "2"]
-        self.environment = os.environ | dict(XAI_REPRO_ROOT=str(folder), OMP_NUM_THREADS="1")
-        self.deadline = time.time() + 900
-        self.start()
-
-    def start(self):
-        with open(self.output, "a") as output:
-            self.process = subprocess.Popen(
-                self.command, env=self.environment, stdout=output, stderr=subprocess.STDOUT
-            )
-
-    def end(self) -> int:
-        """The exit code of the driver."""
-        return self.process.wait(timeout=self.deadline - time.time())
-
-    def wait_until(self, condition) -> None:
-        while not condition():
-            runs = self.process.poll() is None
-            assert runs and time.time() < self.deadline, self.output.read_text()[-2000:]
-            time.sleep(.02)
-
-    def count(self, word) -> int:
-        """How often the runs of the sweep wrote a word in their logs."""
-        logs = self.folder.glob("smoke-*.log")
-        return sum(path.read_text().split().count(word) for path in logs)
-
-    def kernels(self) -> list:
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if "ipykernel" in " ".join(child.cmdline())]
-
-    def kill(self, kind) -> bool:
-        """Kill the driver, a worker or a kernel while a kernel runs; False where none does."""
-        try:
-            kernels = self.kernels()
-            if not kernels: return False
-            victims = {
-                "driver": psutil.Process(self.process.pid),
-                "worker": kernels[0].parent(),
-                "kernel": kernels[0],
-            }
-            victims[kind].kill()
-        except psutil.NoSuchProcess:
-            return False
-        return True
-
-    def kill_while_running(self, kind, delay) -> None:
-        """After the next start of a job and a delay; a killed driver is started again."""
-        before = self.count("start")
-        self.wait_until(lambda: self.count("start") > before)
-        time.sleep(delay)
-        self.wait_until(lambda: self.kill(kind))
-        if kind == "driver":
-            self.process.wait()
-            self.start()
-
-
-FORTY_ONE = f"""
-jobs:
-- experiment: coin
-  grid: {{n: {list(range(40))}}}
-- {{experiment: coin, set: {{sides: 13}}}}
-"""
-
-
-def check_table(folder, job) -> None:
-    """A job is done, its table is whole and no other process ran it at the same time."""
-    paths = job.locate()
-    n = job.overrides["n"]
-    record = json.loads((paths.results/"run.json").read_text())
-    assert record["parameters"]["n"] == n
-    assert (paths.results/"throws.csv").read_text() == throws_table(n)
-    log = (folder/f"{paths.name}.log").read_text().split()
-    assert "together" not in log
-    assert log[-1] == "end"
-
-
-def test_forty_jobs_and_ten_killed_processes(coin, write_sweep, real_code_version):
-    """At random moments the driver, a worker or a kernel is killed.
-
-    The driver is started again. In the end each job is done, its table is whole, and no two
-    processes ever ran one job together.
-    """
-    path = write_sweep(FORTY_ONE)
-    kinds = ["driver"]*3 + ["worker"]*4 + ["kernel"]*3
-    rng = random.Random(0)
-    rng.shuffle(kinds)
-    driver = Driver(coin, path)
-    try:
-        for kind in kinds:
-            driver.kill_while_running(kind, rng.uniform(0, .8))
-        assert driver.end() == 1, "one job always fails"
-        jobs = sweep.read(path)
-        table = sweep.status(jobs)[:40]
-        broken = table[table.state != "done"]  # only their kernel was killed: their runs failed
-        assert set(broken.state) <= {"failed"}
-        assert len(broken) <= 3
-        assert broken.error.str.contains("kernel").all(), broken
-        # a killed driver costs two jobs, a worker or a kernel one; each driver tries the bad job
-        assert driver.count("start") <= 41 + 3*2 + 4 + 3 + 3 + 1
-        driver.start()
-        assert driver.end() == 1
-    finally:
-        for process in psutil.Process().children(recursive=True):
-            process.kill()
-    table = sweep.status(jobs)
-    assert table.state.tolist() == ["done"]*40 + ["failed"]
-    assert "ZeroDivisionError" in table.error[40]
-    for job in jobs[:40]:
-        check_table(coin, job)
-    # a job is repeated only where it was killed between its last cell and its record
-    assert 40 <= driver.count("end") <= 50
-
-
-def test_workers_of_this_machine_listen_on_the_loopback_alone():
-    with sweep.local_workers(1):
-        process = psutil.Process()
-        family = [process, *process.children(recursive=True)]
-        ports = [port for member in family for port in member.net_connections(kind="inet")]
-    listening = {port.laddr.ip for port in ports if port.status == psutil.CONN_LISTEN}
-    assert listening == {"127.0.0.1"}

@@ -9,7 +9,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from xai_repro.workbook.comparison import published
 from xai_repro.zoo import tabular_networks as networks
-from xai_repro.zoo.tabular import heloc_raw, load_table, make_table, who_raw
+from xai_repro.zoo.tabular import HELOC_FEATURES, heloc_raw, load_table, make_table, who_raw
 
 
 @pytest.fixture(scope="module")
@@ -250,3 +250,27 @@ def test_a_missing_network_says_how_to_train_it(tmp_path, monkeypatch):
     command = r"train it: save_checkpoint\(first_that_learns"
     with pytest.raises(FileNotFoundError, match=command):
         networks.load_network("diabetes", "nn1")
+
+
+def test_a_bad_value_in_a_table_is_named_with_file_and_column(tmp_path):
+    path = tmp_path/"table.csv"
+    path.write_text("Year,Country,Status,Life expectancy \n2000,A,B,60\nsoon,A,B,61\n")
+    with pytest.raises(ValueError, match=r"table.csv has 'soon' in column 'Year'; allowed: numb"):
+        who_raw(path)
+    names, ones = ",".join(HELOC_FEATURES), ",".join("1"*23)
+    path.write_text(f"RiskPerformance,{names}\nGood,{ones}\nfine,{ones}\n")
+    told = r"table.csv has 'fine' in column 'RiskPerformance'; allowed: 'Good', 'Bad'"
+    with pytest.raises(ValueError, match=told):
+        heloc_raw(path)
+    path.write_text("")
+    with pytest.raises(ValueError, match=r"table.csv is no table in csv"):
+        who_raw(path)
+
+
+@pytest.mark.parametrize("labels", [[1, 2], [0, 1.5], [-1, 1]])
+def test_labels_of_a_classification_are_0_and_1(labels):
+    frame = pd.DataFrame(dict(x=range(10), y=labels*5))
+    with pytest.raises(ValueError, match=r"toy has .* in column 'y'; allowed: 0, 1"):
+        make_table("toy", "classification", frame, "y")
+    with pytest.raises(ValueError, match="target is 'z'; allowed: a column of toy: 'x', 'y'"):
+        make_table("toy", "regression", frame, "z")

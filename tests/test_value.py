@@ -95,7 +95,7 @@ def test_a_model_may_write_its_scores_over_its_last_ones():
 
 def test_as_many_scores_as_masks():
     value = MaskFunction(lambda masks: np.zeros((3, 1)), 4)
-    with pytest.raises(ValueError, match="scores of 3 masks; allowed: of the 2"):
+    with pytest.raises(ValueError, match=r"shape \(3, 1\) for 2 masks; allowed: \(2, K\)"):
         value(all_masks(4)[:2])
 
 

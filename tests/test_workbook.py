@@ -348,3 +348,81 @@ def test_the_style_puts_back_its_own_settings_only():
     mpl.rcParams["interactive"] = before["interactive"]
     changed = [name for name in before if after[name] != before[name]]
     assert changed == ["interactive"]
+
+
+# ---------------------------------------------------------------- what others have written
+
+MARKUP = "<img src=x onerror=alert(1)> *a* [b](c) `d` | $e$"
+
+
+def hostile_results(project):
+    "Results whose claims hold markup."
+    out = wb.Results("toy", "standard")
+    rng = np.random.default_rng(0)
+    claim = wb.test_claim(MARKUP, MARKUP, "greater", MARKUP, {MARKUP: 1 + rng.random(30)})
+    out.save_claims([claim])
+    out.seal(model=MARKUP, dtype="float32", inputs=MARKUP, substitution=MARKUP)
+    return out
+
+
+def test_markup_is_shown_as_it_is_written(project):
+    out = hostile_results(project)
+    markdown = wb.verdicts(out)
+    for sign in ("<img", "*a*", "[b]", "`d`", "$e$"): assert sign not in markdown
+    for table in (wb.claims_table(out), wb.cells_table(out)):
+        shown = table.to_html()
+        assert "<img" not in shown
+        assert "&lt;img" in shown
+
+
+def test_a_name_with_dollars_is_no_formula_in_a_figure(project):
+    axes = wb.show(np.full((3, 2, 2), .5), np.ones((2, 2)), title="$100 and $")
+    axes.figure.canvas.draw()
+    assert axes.get_title() == "$100 and $"
+
+
+# ---------------------------------------------------------------- tables of a run that are damaged
+
+
+def test_a_damaged_provenance_is_named(project):
+    out = hostile_results(project)
+    path = out.folder/"provenance.json"
+    damaged = {"": "is damaged", "[]": "is damaged", "{}": "its profile is None"}
+    for content, told in damaged.items():
+        path.write_text(content)
+        with pytest.raises(ValueError, match=f"provenance.json.*{told}"):
+            wb.headline(out)
+
+
+def test_a_table_that_is_not_as_its_run_left_it_is_not_read(project):
+    from xai_repro.workbook import records
+    out = wb.Results("toy", "standard")
+    out.save("throws", pd.DataFrame(dict(throw=[1, 2, 3])))
+    records.write_record(out.folder, dict(key="k"))
+    assert len(out.table("throws")) == 3
+    path = out.folder/"throws.csv"
+    path.write_text("throw\n1\n")
+    with pytest.raises(ValueError, match=r"throws.csv is damaged.* run: xai-repro run toy"):
+        out.table("throws")
+    out.save("throws", pd.DataFrame(dict(throw=[4])))
+    assert out.table("throws").throw.tolist() == [4], "another run by hand, of which is no record"
+
+
+def test_tables_of_another_run_are_data_of_this_one(project, monkeypatch):
+    from toy_project import write_manifest
+
+    from xai_repro.workbook import results as module
+    monkeypatch.setattr(module, "FETCHED", {})
+    (project/"data").mkdir()
+    write_manifest(project)
+    first, second = wb.Results("first", "standard"), wb.Results("second", "standard")
+    for results in (first, second): results.save("throws", pd.DataFrame(dict(throw=[1])))
+    first.table("throws")
+    second.table("throws")
+    second.seal()
+    name = "results/first/standard/throws.csv"
+    assert name in second.provenance["data"]
+    assert not [each for each in second.provenance["data"] if "second" in each]
+    state = runner._data_state(second.folder)
+    first.save("throws", pd.DataFrame(dict(throw=[2])))
+    assert (state, runner._data_state(second.folder)) == ("done", "stale")

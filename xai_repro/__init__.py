@@ -39,6 +39,7 @@ _aliases.install()
 def __getattr__(name: str) -> object:
     if name in ("explain", "evaluate"):
         return import_module(f"{__name__}.{name}")
+    if name in _aliases.FRONT: return _aliases.front(name)
     if name in _MODULE_OF:
         return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

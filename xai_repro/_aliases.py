@@ -5,7 +5,8 @@ DeprecationWarning that names the new place.
 """
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -39,14 +40,14 @@ MODULES = {
     "patches": ("explain.transformers", "inputs.tokens", "vision_transformers"),
     "removal": ("inputs.removal", "zoo.inpainter"),
     "robustness": ("evaluate.robustness", "workbook.lime_g"),
-    "runner": ("workbook.runner",),
+    "runner": ("workbook.runner", "workbook.values"),
     "scenes": ("zoo.scenes",),
     "similarity": ("evaluate.similarity",),
     "stability": ("evaluate.seed_stability",),
     "store": ("cache", "ground"),
     "subsets": ("explain.subsets",),
     "surrogates": ("explain.surrogates",),
-    "sweep": ("workbook.sweep",),
+    "sweep": ("workbook.sweep", "workbook.workers"),
     "tabular": ("zoo.tabular",),
     "text": ("zoo.text", "inputs.text"),
     "tiny": ("zoo.architectures",),
@@ -77,6 +78,7 @@ NAMES = {
 }
 
 
+REGISTERING = ("inpainting", "removal")     # old modules whose import made methods known by name
 FRONT = ("tabular", "text")     # old modules with the name of a function of the front
 
 
@@ -94,11 +96,26 @@ class _Alias(ModuleType):
 
 
 class _CallableAlias(_Alias):
-    """An old module with the name of a function of the front, which it stands before."""
+    """A function of the front that is the old module of its name too: `xr.text.load_text`."""
+
+    @property
+    def __wrapped__(self) -> Callable:
+        """The function; `inspect.signature` and IPython's `?` look here."""
+        return getattr(import_module("xai_repro.api"), self.__name__.partition(".")[2])
 
     def __call__(self, *args: object, **options: object) -> object:
-        front = import_module("xai_repro.api")
-        return getattr(front, self.__name__.partition(".")[2])(*args, **options)
+        return self.__wrapped__(*args, **options)
+
+    def __reduce__(self) -> tuple[Callable, tuple[str]]:
+        return front, (self.__name__.partition(".")[2],)
+
+
+@cache
+def front(name: str) -> ModuleType:
+    """A function of the front, by a name in FRONT."""
+    function = _CallableAlias(f"xai_repro.{name}")
+    function.__doc__ = function.__wrapped__.__doc__
+    return function
 
 
 class _AliasLoader(Loader):
@@ -108,7 +125,9 @@ class _AliasLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__.partition(".")[2]
+        if isinstance(module, _CallableAlias): module.__doc__ = module.__wrapped__.__doc__
         modules = [f"xai_repro.{target}" for target in MODULES[old] if target != "_compat"]
+        if old in REGISTERING: import_module(modules[-1])
         new = ", ".join(modules) or "xai_repro.explain"
         message = f"{module.__name__} is now {new}"
         warnings.warn(message, DeprecationWarning, stacklevel=2)

@@ -6,14 +6,23 @@
 __all__ = ['SEGMENTATIONS', 'image', 'text', 'tabular', 'audio', 'function', 'certify']
 
 # %% ../nbs/api.ipynb #16973c0d
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from .cache import Cache
-from .checks import check_choice
+from xai_repro.checks import (
+    check_choice,
+    check_numbers,
+    check_segments,
+    check_share,
+    check_text,
+    shown,
+)
 from .inputs.instance import Instance, function_instance
 
 if TYPE_CHECKING:
@@ -29,6 +38,16 @@ SEGMENTATIONS: dict[str, dict[str, int]] = {
     "grid": {"patch": 16},           # pixels
 }
 
+@contextmanager
+def _naming(argument: str) -> Iterator[None]:
+    """Errors that name what stands behind an argument say of which it is."""
+    try:
+        yield
+    except TypeError as error:
+        raise TypeError(f"{argument}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{argument}: {error}") from error
+
 def image(
     image: Any,                           # [3, H, W] in [0, 1], PIL, a path, or uint8 [H, W, 3]
     model: Any,                           # a name, a torch module, a function or a classifier
@@ -37,33 +56,58 @@ def image(
     removal: "Removal | None" = None,     # of absent segments; their mean colour by default
     target: int | None = None,            # the class; the predicted one by default
     cache: Cache | None = None,           # where answers are stored; None: in memory only
+    output: str | None = None,            # of a torch module: "softmax", "sigmoid" or "identity"
 ) -> Instance:
     """An image as an instance: its segments are the features.
 
-    A name is one of `zoo.models.load`; a torch module gives logits; a function takes images
+    A name is one of `zoo.models.load`; a torch module gives logits, of which `output` says
+    what they mean (softmax, of one the sigmoid, by default); a function takes images
     [B, 3, H, W] in [0, 1] to scores [B, K].
 
     Raises: a TypeError or ValueError that names the argument and what is allowed.
     """
     from xai_repro.inputs.image import as_classifier, as_image, image_instance
     from xai_repro.inputs.removal import MeanColor
-    classifier = _named_classifier(model) if isinstance(model, str) else as_classifier(model)
-    pixels = as_image(image).to(getattr(classifier, "device", "cpu"))
-    labels = _segments(pixels, segmentation)
+    if isinstance(image, str): check_text("image", image)
+    pixels = as_image(image)
     chosen = MeanColor() if removal is None else removal
+    _check_removal(chosen)
+    if isinstance(model, str):
+        classifier = _named_classifier(model, output)
+    else:
+        classifier = as_classifier(model, output)
+    pixels = pixels.to(getattr(classifier, "device", "cpu"))
+    labels = _segments(pixels, segmentation)
     return image_instance(classifier, pixels, labels, chosen, target, cache=cache)
+
+def _check_removal(removal: Any) -> None:
+    """Raise a TypeError for what removes nothing: no removal, or a class that is not made yet."""
+    if callable(removal) and not isinstance(removal, type): return
+    allowed = "a removal, as inputs.removal.Blur(10.), or None for the segments' mean colour"
+    raise TypeError(f"removal is {shown(removal)}; allowed: {allowed}")
 
 def _segments(pixels: torch.Tensor, segmentation: Any) -> Any:
     """Labels [H, W] by a segmentation's name, by a function, or as they are."""
-    if callable(segmentation): return segmentation(pixels)
-    if not isinstance(segmentation, str): return segmentation
-    from xai_repro.inputs import segmentation as segmentations
-    arguments = SEGMENTATIONS[check_choice("segmentation", segmentation, SEGMENTATIONS)]
-    return getattr(segmentations, segmentation)(pixels, **arguments)
+    height, width = pixels.shape[1:]
+    labels: Any
+    with _naming("segmentation"):
+        if callable(segmentation):
+            labels = segmentation(pixels)
+        elif isinstance(segmentation, str):
+            labels = _named_segments(pixels, segmentation)
+        else:
+            labels = segmentation
+        return check_segments("segments", labels, (height, width))
 
-def _named_classifier(name: str) -> Any:
+def _named_segments(pixels: torch.Tensor, name: str) -> torch.Tensor:
+    from xai_repro.inputs import segmentation as segmentations
+    arguments = SEGMENTATIONS[check_choice("segmentation", name, SEGMENTATIONS)]
+    return getattr(segmentations, name)(pixels, **arguments)
+
+def _named_classifier(name: str, output: str | None = None) -> Any:
     from xai_repro.zoo.models import load
-    return load(name)
+    with _naming("model"):
+        return load(name, output=output)
 
 def text(
     text: str,
@@ -75,15 +119,17 @@ def text(
 ) -> Instance:
     """A text as an instance: its tokens are the features; of a plain function, its words.
 
-    Raises: a ValueError for an empty text, another removal or target.
+    Raises: a TypeError or ValueError for another model, an empty text, another removal or target.
     """
     from xai_repro.inputs.text import text_instance
+    check_text("text", text)
     classifier = _named_text_classifier(model) if isinstance(model, str) else model
     return text_instance(classifier, text, removal, target, cache=cache)
 
 def _named_text_classifier(name: str) -> Any:
     from xai_repro.zoo.text import load_text
-    return load_text(name)
+    with _naming("model"):
+        return load_text(name)
 
 def tabular(
     row: Any,                             # [p]: array, tensor, list or Series
@@ -95,7 +141,8 @@ def tabular(
 ) -> Instance:
     """A row of a table as an instance: its columns are the features.
 
-    Raises: a ValueError for a row or background that is not finite numbers of one width.
+    Raises: a TypeError or ValueError for another model, and for a row or background that is not
+    finite numbers of one width; it names the columns.
     """
     from xai_repro.inputs.tabular import tabular_instance
     return tabular_instance(model, row, background, target, cache)
@@ -110,7 +157,7 @@ def audio(
 ) -> Instance:
     """A sound as an instance: its cells of time and frequency are the features.
 
-    Raises: a ValueError for another waveform, number of cells or target.
+    Raises: a TypeError or ValueError for another model, waveform, number of cells or target.
     """
     from xai_repro.inputs.audio import audio_instance
     return audio_instance(model, waveform, cells, target=target, cache=cache)
@@ -121,7 +168,10 @@ def function(
     *,
     target: int | None = None,               # the column; the highest by default
 ) -> Instance:
-    """A function of masks as an instance. Raises: a ValueError where there is no feature."""
+    """A function of masks as an instance.
+
+    Raises: a TypeError for what is no function, a ValueError where there is no feature.
+    """
     return function_instance(f, n_features, target)
 
 # %% ../nbs/api.ipynb #df4bc4d4
@@ -134,12 +184,33 @@ def certify(
 ) -> "Certificate":
     """The soft stability certificate of a selection of features.
 
-    Raises: a ValueError for a radius above the number of features that may be added.
+    Raises: a TypeError for what is no instance, and for a mask of whole numbers, which may be
+    scores; a ValueError for another share or option, and for a radius above the number of features
+    that may be added.
     Source: soft stability, section 3.
     """
     from xai_repro.evaluate.certificates import soft_stability
+    from xai_repro.explain.attribution import check_instance
+    check_instance(instance)
+    check_share("share", share)
+    for option in options:
+        check_choice("option of certify", option, _options_of(soft_stability))
+    return soft_stability(instance, _mask_of(selection, share), radius, **options)
+
+def _options_of(certificate: Callable) -> list[str]:
+    """The options of a certificate."""
+    return [name for name in signature(certificate).parameters
+            if name not in ("value", "alpha", "radius")]
+
+def _mask_of(selection: Any, share: float) -> np.ndarray:
+    """The features that are selected: a mask as it is, or those of highest score."""
     from xai_repro.explain.attribution import Attribution, select_top
-    if isinstance(selection, Attribution): selection = selection.scores
-    mask = np.asarray(selection)
-    if mask.dtype != bool: mask = select_top(mask, share)
-    return soft_stability(instance, mask, radius, **options)
+    if isinstance(selection, Attribution): return select_top(selection.scores, share)
+    allowed = "an Attribution, its scores [d], or a mask of bool [d]"
+    numbers = check_numbers("selection", selection, allowed)
+    if numbers.dtype == bool: return numbers
+    may_be_a_mask = numbers.dtype.kind in "iu" and set(np.unique(numbers)) <= {0, 1}
+    if not may_be_a_mask: return select_top(numbers, share)
+    cure = "convert a mask with .astype(bool), scores with .astype(float)"
+    message = f"selection holds only 0 and 1 as {numbers.dtype}, a mask or scores"
+    raise TypeError(f"{message}; allowed: {allowed}; {cure}")

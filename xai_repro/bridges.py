@@ -7,6 +7,7 @@ __all__ = ['OF_SEEDS', 'OF_ONE', 'to_captum', 'from_captum', 'QuantusMetric', 'a
 
 # %% ../nbs/bridges.ipynb #b8cc8a13
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from .checks import check_choice, check_images, check_segments, check_vector, to_numpy
+from xai_repro.checks import (
+    check_callable,
+    check_choice,
+    check_count,
+    check_images,
+    check_numbers,
+    check_segments,
+    check_type,
+    check_vector,
+    to_numpy,
+)
 from .evaluate.metrics import METRICS
 from .inputs.image import NetworkClassifier, image_instance
+from .inputs.outputs import declared_output
 from .inputs.removal import Constant, Removal
 from .inputs.segmentation import grid
 
@@ -30,10 +42,18 @@ def to_captum(
 
     Raises: a TypeError or ValueError for segments with gaps and scores that are not as many.
     """
-    flat = check_segments("segments", segments, tuple(np.shape(segments)))
+    flat = _label_map(segments)
     checked = check_vector("scores", scores, int(flat.max()) + 1)
     s = torch.as_tensor(checked, dtype=torch.float32)
-    return s[flat].expand(1, channels, -1, -1).clone()
+    return s[flat].expand(1, check_count("channels", channels), -1, -1).clone()
+
+def _label_map(segments: Any) -> torch.Tensor:
+    """Segments int64 [H, W] of any size. Raises: a TypeError or ValueError for others."""
+    labels = check_numbers("segments", segments, "whole numbers [H, W]")
+    if labels.ndim != 2 or not labels.size:
+        raise ValueError(f"segments has shape {labels.shape}; allowed: [H, W], not empty")
+    height, width = labels.shape
+    return check_segments("segments", labels, (height, width))
 
 def from_captum(
     attribution: Any,     # [1, C, H, W] or [C, H, W]
@@ -44,14 +64,14 @@ def from_captum(
     Raises: a TypeError or ValueError for segments with gaps and an attribution of another shape,
     or not finite.
     """
-    a = np.asarray(to_numpy(attribution), np.float64)
-    size = tuple(np.shape(segments))
-    flat = to_numpy(check_segments("segments", segments, size)).ravel()
+    allowed = "[1, C, H, W] or [C, H, W] of the segments' size, finite"
+    a = check_numbers("attribution", attribution, allowed).astype(np.float64)
+    given = a.shape
+    labels = to_numpy(_label_map(segments))
+    flat = labels.ravel()
     if a.ndim == 4 and len(a) == 1: a = a[0]
-    if a.ndim != 3 or a.shape[1:] != size or not np.isfinite(a).all():
-        message = (f"attribution has shape {np.shape(attribution)}; allowed: [1, C, H, W] or "
-                   "[C, H, W] of the segments' size, finite")
-        raise ValueError(message)
+    if a.ndim != 3 or not len(a) or a.shape[1:] != labels.shape or not np.isfinite(a).all():
+        raise ValueError(f"attribution has shape {given}; allowed: {allowed}")
     return np.bincount(flat, a.mean(0).ravel())/np.bincount(flat)
 
 # %% ../nbs/bridges.ipynb #96003839
@@ -67,6 +87,7 @@ class QuantusMetric:
     metric: str
     segment: Callable
     removal: Removal
+    output: str | None = None
 
     def __call__(
         self,
@@ -79,40 +100,49 @@ class QuantusMetric:
     ) -> list[float]:
         """The metric of each image's attribution.
 
-        The network is asked in evaluation mode, and left as it was.
+        The network is asked in evaluation mode, and left as it was; on another device than its
+        own a copy of it is asked.
         """
-        images = torch.as_tensor(np.asarray(to_numpy(x_batch), np.float32))
-        check_images("x_batch", images)
-        classes = np.asarray(to_numpy(y_batch))
-        if not len(images) == len(classes) == len(a_batch):
-            message = (f"x_batch, y_batch and a_batch have {len(images)}, {len(classes)} and "
-                       f"{len(a_batch)} rows; allowed: as many of each")
+        check_type("model", model, nn.Module, "a torch module")
+        pixels = check_numbers("x_batch", x_batch, "[B, 3, H, W] in [0, 1]")
+        images = check_images("x_batch", pixels.astype(np.float32))
+        classes = check_numbers("y_batch", y_batch, "whole numbers [B]")
+        attributions = check_numbers("a_batch", a_batch, "[B, 1 or 3, H, W]")
+        lengths = [len(part) if part.ndim else 0 for part in (images, classes, attributions)]
+        if len(set(lengths)) > 1:
+            message = (f"x_batch, y_batch and a_batch have {lengths[0]}, {lengths[1]} and "
+                       f"{lengths[2]} rows; allowed: as many of each")
             raise ValueError(message)
-        home = NetworkClassifier(model).device
-        try:
-            classifier = NetworkClassifier(model.to(device or home))
-            batch = zip(images, classes, a_batch, strict=True)
-            return [self._one(classifier, *each) for each in batch]
-        finally:
-            model.to(home)
+        asked = model if device is None else deepcopy(model).to(device)
+        classifier = NetworkClassifier(asked, self.output)
+        batch = zip(images, classes, attributions, strict=True)
+        return [self._one(classifier, *each) for each in batch]
 
     def _one(self, classifier, image, target, attribution) -> float:
         segments = self.segment(image)
         scores = from_captum(attribution, segments)
         placed = image.to(classifier.device)
-        instance = image_instance(classifier, placed, segments, self.removal, int(target))
+        label = check_count("y_batch", target, 0)
+        instance = image_instance(classifier, placed, segments, self.removal, label)
         return METRICS[self.metric](instance, scores)
 
 def as_metric(
-    metric: str,                                   # a name in OF_ONE
+    metric: str,                                   # a name in OF_ONE, or its label
     segment: Callable = _grid_16,                  # image [3, H, W] -> segments int64 [H, W]
     removal: Removal = Constant(),                 # noqa: B008 - frozen; black by default
+    output: str | None = None,                     # of the network: in outputs.KINDS
 ) -> QuantusMetric:
     """A metric as Quantus calls one.
 
-    A metric that is undefined for a constant attribution gives 0.
+    A metric that is undefined for a constant attribution gives 0. Scores are the softmax of the
+    network's outputs, of one output [1 - p, p], or what `output` says.
 
     Raises: a ValueError for another metric; so does the result for batches of different lengths
     and for other images or attributions.
     """
-    return QuantusMetric(check_choice("metric", metric, OF_ONE), segment, removal)
+    labels = {METRICS[name].label: name for name in OF_ONE}
+    name = labels[metric] if isinstance(metric, str) and metric in labels else metric
+    check_choice("metric", name, OF_ONE)
+    check_callable("segment", segment, "a function of an image [3, H, W] to segments [H, W]")
+    check_callable("removal", removal, "a removal, as inputs.removal.Blur(10.)")
+    return QuantusMetric(name, segment, removal, declared_output(output))

@@ -12,10 +12,12 @@ from contextlib import closing, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import is_zipfile
+from zlib import crc32
 
 import numpy as np
 
-from .checks import check_count
+from .checks import check_count, check_text
 from .ground import root, write_atomically
 
 if TYPE_CHECKING:
@@ -56,16 +58,27 @@ class Memory:
 
     def add(self, keys: Sequence[bytes], rows: np.ndarray) -> None:
         """Remember rows [n, ...] under `keys`; known keys stay as they are."""
-        if self._rows is None or self._rows.dtype != rows.dtype: self._allocate(rows)
+        if self._rows is None:
+            self._allocate(rows)
+        elif np.result_type(self._rows, rows) != self._rows.dtype:
+            self._widen(rows)
         for key, row in zip(keys, rows, strict=True): self._add_one(key, row)
 
     def _allocate(self, rows: np.ndarray) -> None:
-        """Make room for rows like these; what was remembered in another type is forgotten."""
+        """Make room for rows like these."""
         row_bytes = rows[0].nbytes + KEY_BYTES + KEY_OVERHEAD
         capacity = min(self.max_rows, self.max_bytes//row_bytes)
         self._rows = np.empty((capacity, *rows.shape[1:]), rows.dtype)
         self._slots, self._keys = {}, []
         self._added = 0
+
+    def _widen(self, rows: np.ndarray) -> None:
+        """Hold what is remembered in a type that these rows fit in, too."""
+        oldest = self._added % max(len(self._keys), 1)
+        keys = self._keys[oldest:] + self._keys[:oldest]
+        known = self[keys].astype(np.result_type(self._rows, rows))
+        self._allocate(known if len(known) else rows.astype(known.dtype))
+        for key, row in zip(keys, known, strict=True): self._add_one(key, row)
 
     def _add_one(self, key: bytes, row: np.ndarray) -> None:
         rows = self._rows
@@ -85,8 +98,12 @@ ALL_COLUMNS = -1
 LABEL = -2              # not a column: the index of the largest score
 _KEYS_A_QUERY = 500
 _WAIT = 60.0            # seconds for another process that writes
-_TABLE = """CREATE TABLE IF NOT EXISTS answers (perturbation BLOB, class INTEGER, dtype TEXT,
-            scores BLOB, PRIMARY KEY (perturbation, class)) WITHOUT ROWID"""
+_TABLE = """CREATE TABLE IF NOT EXISTS checked (perturbation BLOB, class INTEGER, dtype TEXT,
+            scores BLOB, checksum INTEGER, PRIMARY KEY (perturbation, class)) WITHOUT ROWID"""
+
+def _checksum(key: bytes, column: int, dtype: str, scores: bytes) -> int:
+    """A checksum of a stored row, for bits that change on a disk."""
+    return crc32(scores, crc32(f"{column}{dtype}".encode(), crc32(key)))
 
 class Answers:
     """The scores of one value function on disk, by perturbation and column."""
@@ -112,10 +129,12 @@ class Answers:
             some = keys[start:start + _KEYS_A_QUERY]
             marks = ",".join("?"*len(some))
             rows = database.execute(
-                "SELECT perturbation, class, dtype, scores FROM answers "
+                "SELECT perturbation, class, dtype, scores, checksum FROM checked "
                 f"WHERE class IN (?, ?) AND perturbation IN ({marks})",
                 (wanted, ALL_COLUMNS, *some))
-            for key, stored, dtype, scores in rows:
+            for key, stored, dtype, scores, checksum in rows:
+                if checksum != _checksum(key, stored, dtype, scores):
+                    raise ValueError("a row differs from its checksum")
                 row = np.frombuffer(scores, dtype)
                 if stored == wanted and column is not None: answers[key] = row[0]
                 elif column is None: answers[key] = row
@@ -126,13 +145,17 @@ class Answers:
     def write(self, keys: Sequence[bytes], scores: np.ndarray, column: int | None = None) -> None:
         """Store scores [n, K] of all columns, or [n] of one; a full disk only costs a warning."""
         stored = ALL_COLUMNS if column is None else column
-        rows = [(key, stored, scores.dtype.str, row.tobytes())
-                for key, row in zip(keys, scores, strict=True)]
+        dtype = scores.dtype.str
+        rows = []
+        for key, row in zip(keys, scores, strict=True):
+            content = row.tobytes()
+            checksum = _checksum(key, stored, dtype, content)
+            rows.append((key, stored, dtype, content, checksum))
         with self._mending():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(self._open()) as database, database:
                 database.execute(_TABLE)
-                database.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", rows)
+                database.executemany("INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?, ?)", rows)
 
     def _open(self) -> "sqlite3.Connection":
         import sqlite3
@@ -176,7 +199,7 @@ class Cache:
 
     def answers(self, identity: str) -> Answers:
         """The answers of the value function known by `identity` (a digest: letters and digits)."""
-        if not identity.isalnum():
+        if not check_text("identity", identity).isalnum():
             raise ValueError(f"identity is {identity!r}; allowed: letters and digits")
         path = self.folder/identity[:2]/f"{identity}.sqlite"
         if not path.exists(): self._make_room()
@@ -198,7 +221,7 @@ class Store:
     """Arrays by digest in a folder (data/cache by default): computed once, found again."""
 
     def __init__(self, folder: Path | None = None):
-        self.folder = folder or root()/"data"/"cache"
+        self.folder = Path(folder) if folder else root()/"data"/"cache"
 
     def path(self, key: str) -> Path:
         """The file that holds the arrays of `key`."""
@@ -211,14 +234,32 @@ class Store:
         key: str,
         compute: Callable[[], Mapping[str, np.ndarray]],
     ) -> dict[str, np.ndarray]:
-        """The arrays stored under `key`; computed and stored if there are none."""
+        """The arrays stored under `key`; computed and stored if there are none.
+
+        A damaged file is made anew, with a warning that names it.
+
+        Raises: a ValueError for a file of Python objects, which are never unpickled.
+        """
         path = self.path(key)
-        if not path.exists():
-            arrays = compute()
+        if path.exists():
+            arrays = self._read(path)
+            if arrays is not None: return arrays
+        arrays = {name: np.asarray(array) for name, array in compute().items()}
 
-            def write(temporary: Path) -> None:
-                np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # numpy's stub
+        def write(temporary: Path) -> None:
+            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # numpy's stub
 
-            write_atomically(path, write)
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
+        write_atomically(path, write)
+        return arrays
+
+    def _read(self, path: Path) -> dict[str, np.ndarray] | None:
+        """The arrays of a file; None, with a warning, where it is damaged."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return dict(stored)
+        except Exception as damage:      # zipfile, zlib and numpy have words of their own
+            if "allow_pickle" in str(damage) and is_zipfile(path):
+                message = f"{path} holds Python objects, which are never unpickled"
+                raise ValueError(f"{message}; allowed: numbers; remove it") from damage
+            warnings.warn(f"{path} is damaged ({damage}): it is made anew", stacklevel=3)
+            return None

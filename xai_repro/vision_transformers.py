@@ -6,11 +6,14 @@
 __all__ = ['KINDS', 'outputs', 'logits_of', 'Kind', 'kind_of']
 
 # %% ../nbs/vision_transformers.ipynb #7a31c0d3
+import threading
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+
+from .modes import evaluating, in_this_thread
 
 # %% ../nbs/vision_transformers.ipynb #7a31c0d5
 def outputs(
@@ -24,9 +27,9 @@ def outputs(
     def remember(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         passed_on[layer] = output
 
-    handles = [layer.register_forward_hook(remember) for layer in layers]
+    handles = [layer.register_forward_hook(in_this_thread(remember)) for layer in layers]
     try:
-        network(images)
+        with evaluating(network): network(images)
     finally:
         for handle in handles:
             handle.remove()
@@ -60,7 +63,7 @@ class Kind:
     ) -> torch.Tensor:         # logits [B, K]
         """Run a network without the tokens of absent patches."""
         layer = network.get_submodule(self.embedded)
-        handle = layer.register_forward_hook(partial(_take_patches, shown))
+        handle = layer.register_forward_hook(in_this_thread(partial(_take_patches, shown)))
         try:
             return logits_of(network, images)
         finally:
@@ -137,6 +140,8 @@ class _Timm(Kind):
     def last(self, network: Any) -> nn.Module:
         return network.blocks[-1].norm1
 
+_ONE_AT_A_TIME = threading.Lock()    # threads that change how a network attends
+
 class _Transformers(Kind):
     embedded = "vit.embeddings"
 
@@ -144,12 +149,13 @@ class _Transformers(Kind):
         return network.config.patch_size
 
     def attention(self, network: Any, images: torch.Tensor) -> torch.Tensor:
-        usual = network.config._attn_implementation
-        network.set_attn_implementation("eager")  # the one that returns its weights
-        try:
-            return torch.stack(network(images, output_attentions=True).attentions, 1)
-        finally:
-            network.set_attn_implementation(usual)
+        with _ONE_AT_A_TIME:
+            usual = network.config._attn_implementation
+            network.set_attn_implementation("eager")  # the one that returns its weights
+            try:
+                return torch.stack(network(images, output_attentions=True).attentions, 1)
+            finally:
+                network.set_attn_implementation(usual)
 
     def last(self, network: Any) -> nn.Module:
         return network.vit.layers[-1].layernorm_before

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import comb
 
-from ..checks import check_count, check_mask, check_open, check_share, check_vector
-from ..explain.distributions import all_masks
+from ..checks import check_count, check_mask, check_numbers, check_open, check_real
+from ..checks import check_seed, check_share, check_vector
+from ..explain.distributions import all_masks, power_of_two
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,13 +56,26 @@ def on_each_bit(
     h: np.ndarray,      # [2**n]
     matrix: ArrayLike,  # [2, 2]
 ) -> np.ndarray:        # float64 [2**n]
-    """The n-fold Kronecker power of a matrix times h."""
-    matrix = np.asarray(matrix, float)
-    for i in range(_n_bits(h)):
-        split = h.reshape(-1, 2, 2**i)
+    """The n-fold Kronecker power of a matrix times h.
+
+    Raises: as `check_table`, and a ValueError for another matrix or numbers too large.
+    """
+    matrix = check_numbers("matrix", matrix).astype(float)
+    if matrix.shape != (2, 2):
+        raise ValueError(f"matrix has shape {matrix.shape}; allowed: (2, 2)")
+    h = check_table("h", h)
+    unit = power_of_two(h)
+    scaled = h/unit
+    for i in range(_n_bits(scaled)):
+        split = scaled.reshape(-1, 2, 2**i)
         product = np.einsum("ab,xby->xay", matrix, split)
-        h = product.reshape(-1)
-    return h
+        scaled = product.reshape(-1)
+    return _finite(scaled*unit)
+
+def _finite(numbers: np.ndarray) -> np.ndarray:
+    """Numbers, if they are finite; else a ValueError."""
+    if np.isfinite(numbers).all(): return numbers
+    raise ValueError("h is so large that the result is no number; allowed: smaller values")
 
 def _inverse(matrix: ArrayLike) -> np.ndarray:
     """The inverse of a matrix, float64 [2, 2]."""
@@ -154,8 +168,11 @@ def mass(
     Source: soft stability, C.4 (power 1).
     """
     c = check_table("coefficients", coefficients)
+    power = check_real("power", power)
     size = sizes(_n_bits(c))
-    return np.bincount(size, np.abs(c)**power)
+    with np.errstate(over="ignore"):
+        powers = np.abs(c)**power
+    return _finite(np.bincount(size, powers))
 
 # %% ../../nbs/evaluate/boolean.ipynb #be693ccb
 def random_mask(
@@ -225,7 +242,7 @@ def stability_rate(
     """
     g = restricted(h, alpha)
     m = _n_bits(g)
-    check_count("radius", radius, 0, m)
+    radius = check_count("radius", radius, 0, m)
     added = sizes(m) if m > 0 else np.zeros(1, int)
     is_same = np.abs(g - g[0]) <= .5 + ROUNDING
     near = added <= radius
@@ -241,7 +258,8 @@ def inclusion(
 
     Source: soft stability, Lemma B.5.
     """
-    j = np.arange(check_count("radius", radius, 0, m) + 1)
+    radius = check_count("radius", radius, 0, check_count("m", m, 0))
+    j = np.arange(radius + 1)
     k = np.arange(m + 1)[:, None]
     others = np.maximum(j - k, 0)
     n_ways = comb(m - k, others)
@@ -293,7 +311,7 @@ def soft_bound(
     if simplified:
         expected = np.abs(c)*contains[added]
         return float(2*expected[1:].sum())
-    change = _changes(c)[added <= radius]
+    change = _changes(c)[added <= int(radius)]
     return float(2*np.abs(change).mean())
 
 def hard_radius(
@@ -375,8 +393,9 @@ def random_problem(
 
     Raises: a ValueError for n outside 1..12.
     """
-    generator = np.random.default_rng([n, seed])
-    h = generator.random(2**check_count("n", n, 1, 12))
+    n = check_count("n", n, 1, 12)
+    generator = np.random.default_rng([n, check_seed("seed", seed)])
+    h = generator.random(2**n)
     p = generator.uniform(.05, .95)
     uniform = generator.random(n)
     alpha = uniform < generator.random()
@@ -458,12 +477,18 @@ def _chi(n: int, p: float) -> np.ndarray:
     of_one_bit = (p - masks[None])/deviation
     return np.where(masks[:, None], of_one_bit, 1).prod(2)
 
+_AT_ONCE = 2**23    # numbers in memory
+
 def _mask_by_sum(tables: np.ndarray, lam: float) -> np.ndarray:
     """E h(a ⊙ z) over all z, of tables [..., 2**n]."""
     index = np.arange(tables.shape[-1])
-    masked = tables[..., index[:, None] & index]
+    both = index[:, None] & index
     probabilities = _bernoulli(_n_bits(index), lam)
-    return masked @ probabilities
+    at_once = max(1, _AT_ONCE//both.size)
+    if tables.ndim == 1 or len(tables) <= at_once: return tables[..., both] @ probabilities
+    starts = range(0, len(tables), at_once)
+    parts = [tables[start:start + at_once, both] @ probabilities for start in starts]
+    return np.concatenate(parts)
 
 def _mean(h: np.ndarray, p: float) -> np.ndarray:
     """The mean of a table under Bernoulli(p)."""
@@ -686,6 +711,9 @@ def check_statements(
     """
     import pandas as pd
 
+    tolerance = check_real("tolerance", tolerance, strict=False)
+    if len(problems) == 0:
+        raise ValueError("problems is empty; allowed: at least one Problem")
     rows = []
     for statement in STATEMENTS:
         violations = np.array([statement.violation(problem) for problem in problems])

@@ -10,6 +10,7 @@ __all__ = ['INTERVALS', 'NEGLIGIBLE', 'MASKINGS', 'check_alpha', 'check_radius',
            'hard_stability']
 
 # %% ../../nbs/evaluate/certificates.ipynb #e6732ebd
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,12 +19,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaln, comb, logsumexp, xlog1py, xlogy
+from scipy.special import betaln, logsumexp, xlog1py, xlogy
 
-from ..checks import check_choice, check_count, check_mask, check_masks, check_open
-from ..checks import check_scores, check_share, check_width
-from ..explain.distributions import BySize, all_masks, log_binomial
-from ..value import ValueFunction, predictions
+from ..checks import check_choice, check_count, check_mask, check_masks, check_numbers
+from ..checks import check_open, check_scores, check_seed, check_share, check_width, shown
+from ..explain.distributions import MOST_NUMBERS, BySize, all_masks, check_amount
+from ..explain.distributions import log_binomial
+from ..value import ValueFunction, predictions, thread_queries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,11 +68,11 @@ def size_distribution(
 ) -> np.ndarray:    # float64 [m + 1]
     """Probability of adding j = 0..m of m features, uniformly over the sets of at most `radius`.
 
-    Raises: a ValueError for a radius below 0.
+    Raises: a ValueError for m or a radius below 0.
 
     Source: soft stability, 3.2.
     """
-    log_ways = _log_size_distribution(m, check_count("radius", radius, 0))
+    log_ways = _log_size_distribution(check_count("m", m, 0), check_count("radius", radius, 0))
     return np.exp(log_ways - logsumexp(log_ways))
 
 def _add_features(
@@ -97,8 +99,8 @@ def sample_additive(
     alpha = check_mask("alpha", alpha)
     radius = check_radius(radius, alpha)
     m = int((~alpha).sum())
-    n = check_count("n", n)
-    generator = np.random.default_rng(check_count("seed", seed, 0))
+    n = check_amount("n", n, len(alpha))
+    generator = np.random.default_rng(check_seed("seed", seed))
     sampler = BySize(lambda m: _log_size_distribution(m, radius))
     return _add_features(alpha, sampler(n, m, generator))
 
@@ -113,15 +115,27 @@ def hoeffding_size(
 
     Source: soft stability, Theorem 3.1.
     """
-    log_term = np.log(2/check_open("delta", delta))
-    return int(np.ceil(log_term/(2*check_open("eps", eps)**2)))
+    log_term = math.log(2/check_open("delta", delta))
+    half_width = check_open("eps", eps)
+    square = half_width*half_width
+    most = math.inf if square == 0 else log_term/(2*square)
+    if most < 2**53: return math.ceil(most)
+    raise ValueError(f"eps is {half_width:g}, which takes more than 2**53 draws; allowed: more")
 
-@cache
+_MOST_EXACT = 2**21     # draws up to which the exact sizes are looked for
+
 def exact_error(
     n: int,      # draws
-    eps: float,
+    eps: float,  # in (0, 1)
 ) -> float:
-    """The largest P(|X/n - τ| > ε) over all rates τ, for X ~ Binomial(n, τ)."""
+    """The largest P(|X/n - τ| > ε) over all rates τ, for X ~ Binomial(n, τ).
+
+    Raises: a ValueError for no number of draws up to 2**21, and for eps outside (0, 1).
+    """
+    return _exact_error(check_count("n", n, 1, _MOST_EXACT), check_open("eps", eps))
+
+@cache
+def _exact_error(n: int, eps: float) -> float:
     from scipy.stats import binom
 
     slack = 1e-9  # for rounding, in counts
@@ -141,34 +155,74 @@ def exact_error(
         worst = max(worst, float(error))
     return worst
 
-@cache
+_MIDDLE = 4      # counts on either side of the middle, where the error is largest
+
+def _large_errors(
+    n: np.ndarray,    # [k], numbers of draws
+    eps: float,
+    delta: float,
+) -> np.ndarray:      # bool [k]
+    """Whether a rate near ½ has an error above δ, so that `exact_error` has too."""
+    from scipy.stats import binom
+
+    slack = 1e-9
+    draws = n[:, None]
+    steps = np.arange(-_MIDDLE, _MIDDLE + 1)
+    is_large = np.zeros(len(n), bool)
+    for sign in (-1, 1):
+        counts = np.round(draws*(.5 - sign*eps)) + steps
+        rates = counts/draws + sign*eps
+        low = np.ceil(draws*(rates - eps) - slack)
+        high = np.floor(draws*(rates + eps) + slack)
+        up_to_high = binom.cdf(high, draws, rates)
+        below_low = binom.cdf(low - 1, draws, rates)
+        within = up_to_high - below_low - binom.pmf(counts, draws, rates)
+        is_possible = (counts >= 0) & (counts <= draws) & (rates >= 0) & (rates <= 1)
+        is_large |= (is_possible & (1 - within > delta)).any(1)
+    return is_large
+
 def exact_size(
     eps: float = 0.1,    # half-width of the interval, in (0, 1)
     delta: float = 0.1,  # probability of being wrong, in (0, 1)
 ) -> int:
     """Number of draws whose `exact_error` is at most δ; never above `hoeffding_size`.
 
-    Raises: as `hoeffding_size`.
+    Raises: as `hoeffding_size`, and a ValueError for an eps that takes more than 2**21 draws.
     """
+    return _exact_size(check_open("eps", eps), check_open("delta", delta))
+
+@cache
+def _exact_size(eps: float, delta: float) -> int:
     from scipy.stats import norm
 
     most = hoeffding_size(eps, delta)
+    if most > _MOST_EXACT:
+        cure = "a larger eps, or interval='hoeffding'"
+        raise ValueError(f"eps is {eps:g}, which takes up to {most} draws; allowed: {cure}")
     # 0.9 of what the central limit theorem asks for: fewer draws do not suffice.
     deviations = norm.isf(delta/2)/(2*eps)
     start = int(.9*deviations**2)
-    for n in range(max(1, start), most):
-        if exact_error(n, eps) <= delta: return n
+    for first in range(max(1, start), most, _SIZES):
+        sizes = np.arange(first, min(first + _SIZES, most))
+        passing = sizes[~_large_errors(sizes, eps, delta)]
+        for n in passing.tolist():
+            if exact_error(n, eps) <= delta: return n
     return most
+
+_SIZES = 256    # looked at together
 
 # %% ../../nbs/evaluate/certificates.ipynb #7b89e02f
 def _check_counts(successes: ArrayLike, n: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Successes and draws as float64 arrays, else a ValueError."""
-    s = np.asarray(successes, float)
-    draws = np.asarray(n, float)
+    for name, counts in (("successes", successes), ("n", n)):
+        if check_numbers(name, counts).dtype == bool:
+            raise TypeError(f"{name} is {shown(counts)}; allowed: numbers of draws")
+    s = check_numbers("successes", successes).astype(np.float64)
+    draws = check_numbers("n", n).astype(np.float64)
     at_most_n = s <= draws*(1 + 1e-6)
-    fits = (s >= 0) & at_most_n & (draws >= 1)
+    fits = (s >= 0) & at_most_n & (draws >= 1) & np.isfinite(draws)
     if not fits.all():
-        given = f"successes is {successes!r} of n = {draws.tolist()}"
+        given = f"successes is {shown(successes)} of n = {shown(n)}"
         raise ValueError(f"{given}; allowed: 0 <= successes <= n, and n of at least 1")
     return np.minimum(s, draws), draws
 
@@ -270,12 +324,16 @@ def anytime(
 INTERVALS = {"hoeffding": hoeffding, "clopper_pearson": clopper_pearson, "anytime": anytime}
 
 # %% ../../nbs/evaluate/certificates.ipynb #f3c7d307
-@cache
 def sequential_plan(
     eps: float,    # half-width of the interval, in (0, 1)
     delta: float,  # probability of being wrong, in (0, 1)
 ) -> tuple[int, float]:
-    """The cap on the number of draws, and the δ of the anytime interval before it."""
+    """The cap on the number of draws, and the δ of the anytime interval before it.
+
+    Raises: as `exact_size`.
+    """
+    eps = check_open("eps", eps)
+    delta = check_open("delta", delta)
     cap = min(exact_size(eps, .75*delta), hoeffding_size(eps, delta))
     return cap, delta - exact_error(cap, eps)
 
@@ -301,14 +359,19 @@ def stopping_time(
     outside (0, 1).
     """
     cap, spent = sequential_plan(check_open("eps", eps), check_open("delta", delta))
-    n_draws = np.shape(same)[-1]
+    batch = check_count("batch", batch)
+    kept = check_numbers("same", same, "bool [n] or [k, n]")
+    if kept.dtype != bool or kept.ndim not in (1, 2):
+        given = f"same has dtype {kept.dtype} and shape {kept.shape}"
+        raise TypeError(f"{given}; allowed: bool [n] or [k, n]")
+    n_draws = kept.shape[-1]
     if n_draws < cap:
         allowed = f"at least {cap}, the cap for eps={eps:g}, delta={delta:g}"
         raise ValueError(f"same has {n_draws} draws; allowed: {allowed}")
     n = np.arange(1, cap + 1)
-    s = np.cumsum(same, -1)[..., :cap]
+    s = np.cumsum(kept, -1)[..., :cap]
     low, high = _anytime_before_cap(s, n, spent)
-    is_look = n % check_count("batch", batch) == 0
+    is_look = n % batch == 0
     narrow = (high - low <= 2*eps) & is_look
     first = narrow.argmax(-1) + 1
     return np.where(narrow.any(-1), first, cap)
@@ -336,9 +399,10 @@ def _n_draws(interval: str, eps: float, delta: float) -> int:
     if interval == "clopper_pearson": return exact_size(eps, delta)
     return sequential_plan(eps, delta)[0]
 
-def _n_queries_since(before: int, value: ValueFunction, n_masks: int) -> int:
+def _n_queries_since(before: int | None, value: ValueFunction, n_masks: int) -> int:
     """Forward passes of `value` since `before`; one a mask if it does not count them."""
-    return getattr(value, "n_queries", n_masks + before) - before
+    after = thread_queries(value)
+    return n_masks if before is None or after is None else after - before
 
 def soft_stability(
     value: ValueFunction,         # masks bool [n, d] -> scores [n, K], with n_features
@@ -364,12 +428,14 @@ def soft_stability(
     delta = check_open("delta", delta)
     radius = check_radius(radius, alpha)
     check_choice("interval", interval, INTERVALS)
-    before = getattr(value, "n_queries", 0)
+    seed = check_seed("seed", seed)
+    batch = check_count("batch", batch)
+    before = thread_queries(value)
     most = _n_draws(interval, eps, delta)
+    _check_held("eps", eps, most, len(alpha))
     masks = sample_additive(alpha, radius, most, seed)
     reference = predictions(value, alpha[None])[0]
     if interval == "anytime":
-        batch = check_count("batch", batch)
         n, s, low, high = _draw_until_narrow(value, masks, reference, eps, delta, batch)
         nearest = np.clip(s/n, high - eps, low + eps)
         rate = float(nearest)
@@ -398,10 +464,34 @@ def _draw_until_narrow(
         predicted = predictions(value, masks[start:start + batch])
         n += len(predicted)
         s += int((predicted == reference).sum())
+        if _is_wide(s, n, eps, spent): continue
         low, high = _anytime_before_cap(s, n, spent)
         if high - low <= 2*eps: return n, s, float(low), float(high)
     share = s/cap
     return cap, s, share - eps, share + eps
+
+def _is_wide(s: int, n: int, eps: float, spent: float) -> bool:
+    """Whether two rates further apart than 2 eps are not refuted yet, as a quick look tells."""
+    if spent <= 0: return eps < .5
+    low = s/n - eps*(1 + 1e-6)
+    high = s/n + eps*(1 + 1e-6)
+    if s == n: low -= eps
+    if s == 0: high += eps
+    log_threshold = betaln(s + .5, n - s + .5) - betaln(.5, .5) + math.log(spent)
+    is_low_inside = s > 0 and 0 < low and _log_likelihood(s, n, low) >= log_threshold
+    is_high_inside = s < n and high < 1 and _log_likelihood(s, n, high) >= log_threshold
+    if s == n: return is_low_inside
+    if s == 0: return is_high_inside
+    return is_low_inside and is_high_inside
+
+def _log_likelihood(s: int, n: int, rate: float) -> float:
+    return s*math.log(rate) + (n - s)*math.log1p(-rate)
+
+def _check_held(name: str, value: float, n_masks: float, d: int) -> None:
+    """Raise a ValueError where so many masks of d features would not fit into memory."""
+    if n_masks*d <= MOST_NUMBERS: return
+    given = f"{name} is {value:g}, which takes {n_masks:.0f} masks of {d} features"
+    raise ValueError(f"{given}; allowed: at most {MOST_NUMBERS//d} masks, by a larger {name}")
 
 def exact_stability(
     value: ValueFunction,  # masks bool [n, d] -> scores [n, K], with n_features
@@ -418,7 +508,8 @@ def exact_stability(
     alpha = check_alpha(value, alpha)
     radius = check_radius(radius, alpha)
     m = int((~alpha).sum())
-    n_masks = int(np.sum(comb(m, np.arange(radius + 1))))
+    n_masks = sum(math.comb(m, size) for size in range(radius + 1))
+    most = check_count("most", most)
     if n_masks > most:
         given = f"radius is {radius}: Δ_r(alpha) has {n_masks:,} masks"
         raise ValueError(f"{given}; allowed: at most {most:,} (use soft_stability)")
@@ -496,8 +587,10 @@ def _draws_a_radius(
     n_samples: int | None,      # in all; None: as many as eps asks for
 ) -> float:
     """Draws that one radius needs: Hoeffding's, or such that all sizes take about `n_samples`."""
-    if n_samples is None: return np.log(2/delta)/(2*eps**2)
-    total = check_count("n_samples", n_samples)
+    if n_samples is None:
+        with np.errstate(divide="ignore"):
+            return float(np.log(2/delta)/(2*eps**2))
+    total = check_amount("n_samples", n_samples, distributions.shape[1])
     draws_per_need = distributions[:, 1:].max(0).sum()
     return total/draws_per_need if draws_per_need > 0 else 1
 
@@ -536,9 +629,10 @@ def stability_curve(
     delta = check_open("delta", delta)
     checked_radii = _check_radii(radii, alpha)
     m = int((~alpha).sum())
-    before = getattr(value, "n_queries", 0)
+    before = thread_queries(value)
     distributions = np.stack([size_distribution(m, radius) for radius in checked_radii])
     draws = _draws_a_radius(distributions, eps, delta, n_samples)
+    _check_held("eps", eps, draws*distributions[:, 1:].max(0).sum(), len(alpha))
     counts = pool_sizes(distributions, draws)
     is_known = counts > 0
     is_known[0] = True  # nothing is added: the prediction stays
@@ -570,7 +664,7 @@ def _masks_of_sizes(
     seed: int,
 ) -> np.ndarray:       # bool [n, m]
     """One mask of each size, uniform among the masks of that size."""
-    generator = np.random.default_rng(check_count("seed", seed, 0))
+    generator = np.random.default_rng(check_seed("seed", seed))
     ranks = generator.random((len(size), m)).argsort(1).argsort(1)
     return ranks < size[:, None]
 
@@ -608,9 +702,11 @@ def bernoulli_masks(
 
     Raises: a ValueError for λ outside (0, 1].
     """
-    generator = np.random.default_rng(check_count("seed", seed, 0))
-    uniform = generator.random((check_count("n_samples", n), d))
-    return uniform < check_share("lam", lam)
+    generator = np.random.default_rng(check_seed("seed", seed))
+    d = check_count("d", d)
+    lam = check_share("lam", lam)
+    uniform = generator.random((check_amount("n_samples", n, d), d))
+    return uniform < lam
 
 def quantised_masks(
     d: int,           # features
@@ -624,13 +720,14 @@ def quantised_masks(
 
     Source: Xue et al. 2023.
     """
-    quant = check_count("quant", quant)
+    d = check_count("d", d)
+    quant = check_amount("quant", quant, d)
     lam = check_share("lam", lam)
     n_present = round(lam*quant)
     if abs(lam*quant - n_present) > 1e-9:
         given = f"lam is {lam!r} and quant {quant}"
         raise ValueError(f"{given}; allowed: a lam that is a multiple of 1/quant")
-    generator = np.random.default_rng(check_count("seed", seed, 0))
+    generator = np.random.default_rng(check_seed("seed", seed))
     offsets = generator.integers(quant, size=d)
     steps = np.arange(quant)[:, None]
     return (offsets + steps) % quant < n_present
@@ -661,6 +758,11 @@ class Smoothed:
     def n_queries(self) -> int:
         """Forward passes made by the model behind it."""
         return self.value.n_queries  # type: ignore[attr-defined]  # not all count
+
+    @property
+    def thread_queries(self) -> int:
+        """Those of them that the present thread asked for."""
+        return thread_queries(self.value) or 0
 
     def __call__(self, masks: ArrayLike) -> np.ndarray:
         """Mean scores float32 [n, K] (or shares of votes) of masks bool [n, d]."""
@@ -696,8 +798,10 @@ def smoothed(
 
     Source: soft stability, Definition 4.1.
     """
+    lam = check_share("lam", lam)
+    n_samples = check_count("n_samples", n_samples)
     n = n_samples if lam < 1 else 1
-    keep = bernoulli_masks(value.n_features, lam, n, seed)
+    keep = bernoulli_masks(check_width(value), lam, n, seed)
     return Smoothed(value, keep, votes)
 
 # %% ../../nbs/evaluate/certificates.ipynb #88884369

@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from ..checks import check_choice, check_count, check_images, check_open, check_points
-from ..checks import check_real, check_scores, check_segments, check_share, check_vector
-from ..checks import check_width, to_numpy
+from ..checks import check_callable, check_choice, check_count, check_images
+from ..checks import check_numbers, check_open, check_points, check_real, check_scores
+from ..checks import check_seed, check_segments, check_share, check_vector, check_width
+from ..checks import shown, to_numpy
+from ..modes import evaluating
 from ..value import ValueFunction, class_scores
-from ..explain.distributions import ball
+from ..explain.distributions import ball, check_amount, power_of_two
 from .similarity import NoVariation, pearson, spearman
 
 # %% ../../nbs/evaluate/faithfulness.ipynb #15e92431
@@ -48,11 +50,13 @@ def perturbation_test(
     """
     check_choice("order", order, ORDERS)
     check_choice("noise", noise, NOISES)
-    check_real("sigma", sigma)
-    check_count("n_draws", n_draws)
-    check_count("seed", seed, 0)
+    sigma = check_real("sigma", sigma)
+    seed = check_seed("seed", seed)
+    baseline = check_real("baseline", baseline, -np.inf)
+    check_callable("f", f, "torch [n, p] -> [n]")
     x = check_points("X", X, ndim=2)
-    size = check_points("attributions", to_numpy(attributions), ndim=2).abs()
+    n_draws = check_amount("n_draws", n_draws, x.numel())
+    size = check_points("attributions", attributions, ndim=2).abs()
     if size.shape != x.shape:
         given = f"attributions has shape {tuple(size.shape)}"
         raise ValueError(f"{given}; allowed: X's, {tuple(x.shape)}")
@@ -65,7 +69,7 @@ def perturbation_test(
         shifts = torch.as_tensor(sigma*gauss).to(x.dtype)
     at_once = max(1, POINTS_AT_ONCE//(len(shifts)*len(x)))
     changes = []
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(f):
         for some in _check_ks(ks, x.shape[1]).split(at_once):
             chosen = rank < some[:, None, None]  # [k, m, p]
             changes.append(_change(f, x, shifts*chosen[:, None]))
@@ -73,8 +77,10 @@ def perturbation_test(
 
 def _check_ks(ks: Sequence[int] | None, p: int) -> torch.Tensor:
     """Numbers of features, int [len(ks)], each in 1..p; all of them for None."""
-    if ks is None: ks = range(1, p + 1)
-    return torch.tensor([check_count("k", k, 1, p) for k in ks])
+    chosen: list | range = range(1, p + 1)
+    if ks is not None: chosen = check_numbers("ks", ks, f"some of 1..{p}").ravel().tolist()
+    if len(chosen) == 0: raise ValueError(f"ks is empty; allowed: some of 1..{p}")
+    return torch.tensor([check_count("k", k, 1, p) for k in chosen])
 
 def _rank_features(size: np.ndarray, order: str) -> torch.Tensor:
     """Rank of each feature in the order in which they are perturbed: int [m, p]."""
@@ -131,10 +137,11 @@ def check_order(
 
     Raises: a ValueError for anything else.
     """
-    o = to_numpy(order)
+    o = check_numbers("order", order, f"each of 0..{d - 1} once, whole numbers")
     is_whole = np.issubdtype(o.dtype, np.integer)
     if o.shape != (d,) or not is_whole or (np.sort(o) != np.arange(d)).any():
-        raise ValueError(f"order is {o!r}; allowed: each of 0..{d - 1} once, whole numbers")
+        allowed = f"each of 0..{d - 1} once, whole numbers"
+        raise ValueError(f"order is {shown(order)}; allowed: {allowed}")
     return o.astype(np.int64)
 
 def check_areas(
@@ -165,8 +172,9 @@ def region_areas(
     that is black everywhere.
     """
     if image is None:
-        own_shape = np.shape(segments)
-        labels = check_segments("segments", segments, own_shape).numpy()
+        own = check_numbers("segments", segments, "whole numbers (labels) [H, W]")
+        if own.ndim != 2: raise ValueError(f"segments has shape {own.shape}; allowed: [H, W]")
+        labels = check_segments("segments", own, own.shape).numpy()
         counted = np.ones(labels.shape)
     else:
         height, width = check_images("image", image, 3).shape[1:]
@@ -239,7 +247,7 @@ def _random_sets(
     seed: int,
 ) -> np.ndarray:   # bool [n, d]
     """Random sets of features."""
-    uniform = np.random.default_rng(check_count("seed", seed, 0)).random((n, d))
+    uniform = np.random.default_rng(check_seed("seed", seed)).random((n, d))
     if sizes == "bernoulli": return uniform < share
     size = max(1, round(share*d))
     return uniform.argsort(1).argsort(1) < size
@@ -268,21 +276,23 @@ def mu_fidelity(
     d = check_width(value)
     weights = check_vector("scores", scores, d)
     share = check_open("subset", subset)
-    n = check_count("n_samples", n_samples, 2)
+    n = check_amount("n_samples", n_samples, d, 2)
     check_choice("sizes", sizes, SIZES)
     check_choice("correlation", correlation, CORRELATIONS)
     absent = _random_sets(n, d, share, sizes, seed)
     full = class_scores(value, np.ones((1, d), bool), target)
     fall = full - class_scores(value, ~absent, target)
-    sums = absent @ weights
-    _check_varies("the sum of scores", sums)
+    unit = power_of_two(weights)
+    sums = absent @ (weights/unit)
+    _check_varies("the sum of scores", sums, float(unit[0]))
     _check_varies("the fall of the class's score", fall)
     return CORRELATIONS[correlation](sums, fall)
 
-def _check_varies(name: str, v: np.ndarray) -> None:
+def _check_varies(name: str, v: np.ndarray, unit: float = 1.0) -> None:
     """Raise NoVariation for a vector [n] that is constant up to rounding."""
     if np.ptp(v) <= 1e-12*np.abs(v).max():
-        given = f"{name} is {v[0]:g} for every one of {len(v)} sets, so there is no correlation"
+        value = v[0]*unit
+        given = f"{name} is {value:g} for all of {len(v)} sets, so there is no correlation"
         raise NoVariation(f"{given}; allowed: scores and a value function that vary")
 
 # %% ../../nbs/evaluate/faithfulness.ipynb #2162c30d
@@ -307,17 +317,24 @@ def local_fidelity(
     Source: GLIME, Fig. 5, 10, 11.
     """
     check_choice("measure", measure, MEASURES)
+    check_callable("f", f)
+    check_callable("g", g)
     c = check_vector("center", center)
+    if not len(c): raise ValueError("center is empty; allowed: [d], d at least 1")
     points = c + ball(check_count("n", n, 2), len(c), norm, radius, seed)
+    n = len(points)
     y = check_scores("f", f(points), n, 1)
     explained = check_scores("g", g(points), n, 1)
-    error = ((y - explained)**2).mean()
+    with np.errstate(over="ignore"):
+        error = ((y - explained)**2).mean()
     if measure == "inverse_mse": return float(1/(1 + error))
     if (y == y[0]).all():
         given = f"f is {y[0]:g} everywhere in the ball of radius {radius:g}"
         allowed = "a function that varies there, or measure='inverse_mse'"
         raise NoVariation(f"{given}; allowed: {allowed}")
-    return float(1 - error/y.var())
+    unit = power_of_two(y)
+    scaled_error = ((y/unit - explained/unit)**2).mean()
+    return float(1 - scaled_error/(y/unit).var())
 
 # %% ../../nbs/evaluate/faithfulness.ipynb #f615b9bc
 @dataclass(frozen=True, eq=False)
@@ -341,8 +358,9 @@ def measure(
 
     Raises: a ValueError for scores, areas or an order that do not fit.
     """
-    s = check_vector("scores", scores, value.n_features)
-    shares = check_areas(areas, value.n_features)
+    d = check_width(value)
+    s = check_vector("scores", scores, d)
+    shares = check_areas(areas, d)
     if order is None: order = (-s).argsort(kind="stable")
     order = check_order(order, len(s))
     try:
@@ -354,6 +372,8 @@ def measure(
     return Faithfulness(inserted, deleted, float(mu))
 
 # %% ../../nbs/evaluate/faithfulness.ipynb #c205c278
+_NUMBERS_AT_ONCE = 2**25    # of images in one call of predict
+
 def pixel_curve(
     predict: Callable,      # images [B, 3, H, W] -> scores [B, K]
     image: torch.Tensor,    # [3, H, W] in [0, 1]
@@ -362,7 +382,7 @@ def pixel_curve(
     baseline: float = 0.0,  # grey level of what is absent; 0 is black
     steps: int = 50,        # equal numbers of pixels
     gone: bool = False,     # deletion instead of insertion
-    batch_size: int = 64,   # images in one call of predict
+    batch_size: int = 64,   # images in one call of predict; fewer where they are large
 ) -> Curve:                 # steps + 1 points
     """Insertion or Deletion by pixels; ties go to the earlier pixel.
 
@@ -370,19 +390,27 @@ def pixel_curve(
 
     Source: Petsiuk et al. 2018.
     """
+    check_callable("predict", predict, "images [B, 3, H, W] -> scores [B, K]")
+    batch_size = check_count("batch_size", batch_size)
+    baseline = check_real("baseline", baseline, -np.inf)
     x = check_images("image", image, 3)
     n_pixels = x.shape[1]*x.shape[2]
-    flat = check_vector("scores", to_numpy(scores).reshape(-1), n_pixels)
+    heat = check_numbers("scores", scores, "[H, W] of finite numbers")
+    if heat.shape != tuple(x.shape[1:]):
+        raise ValueError(f"scores has shape {heat.shape}; allowed: {tuple(x.shape[1:])}")
+    flat = check_vector("scores", heat.reshape(-1), n_pixels)
     order = (-flat).argsort(kind="stable")
     rank = torch.as_tensor(order.argsort().reshape(x.shape[1:]))
     n_steps = check_count("steps", steps, 1, n_pixels)
     edges = np.linspace(0, n_pixels, n_steps + 1).round().astype(int)
     grey = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
     parts = []
-    for start in range(0, len(edges), batch_size):
-        taken = [(rank < k).to(x.device) for k in edges[start:start + batch_size]]
+    at_once = min(batch_size, max(1, _NUMBERS_AT_ONCE//x.numel()))
+    for start in range(0, len(edges), at_once):
+        taken = [(rank < k).to(x.device) for k in edges[start:start + at_once]]
         images = torch.stack([torch.where(pixels ^ gone, x, grey) for pixels in taken])
-        parts.append(check_scores("predict", predict(images), len(images)))
+        with evaluating(predict): scores = predict(images)
+        parts.append(check_scores("predict", scores, len(images)))
     y = np.concatenate(parts)
     column = check_count("target", target, 0, y.shape[1] - 1)
     return Curve(edges/n_pixels, y[:, column])

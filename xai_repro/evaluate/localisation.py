@@ -12,9 +12,13 @@ import torch
 from numpy.typing import ArrayLike
 from torch.nn import functional as F
 
-from ..checks import check_count, check_images, to_numpy
+from ..checks import check_count, check_images, check_numbers, check_share, check_vector
+from ..checks import shown
+from ..explain.distributions import check_amount, power_of_two
 
 # %% ../../nbs/evaluate/localisation.ipynb #b2a792d4
+_LARGEST = 2**31     # pixels of a side, whose square is a number of pixels
+
 def check_boxes(
     name: str,         # of the argument, for the message
     boxes: ArrayLike,  # [..., 4] whole numbers
@@ -23,15 +27,15 @@ def check_boxes(
 
     Raises: a ValueError for anything else.
     """
-    b = to_numpy(boxes)
+    b = check_numbers(name, boxes, "[..., 4] whole numbers: left, top, right, bottom")
     is_whole = np.issubdtype(b.dtype, np.integer)
     if b.ndim < 1 or b.shape[-1] != 4 or not is_whole:
         given = f"{name} has shape {b.shape} and dtype {b.dtype}"
         raise ValueError(f"{given}; allowed: [..., 4] whole numbers: left, top, right, bottom")
     is_reversed = b[..., 2:] < b[..., :2]
-    if (b < 0).any() or is_reversed.any():
-        allowed = "0 <= left <= right and 0 <= top <= bottom"
-        raise ValueError(f"{name} is {b.tolist()}; allowed: {allowed}")
+    if (b < 0).any() or is_reversed.any() or (b >= _LARGEST).any():
+        allowed = f"0 <= left <= right and 0 <= top <= bottom, below {_LARGEST} pixels"
+        raise ValueError(f"{name} is {shown(b.tolist())}; allowed: {allowed}")
     return b.astype(np.int64)
 
 def area(
@@ -75,10 +79,10 @@ def scale_box(
     Raises: a ValueError for boxes that leave the picture.
     """
     b = check_boxes("boxes", boxes)
-    side = check_count("side", side)
-    to = check_count("to", to)
+    side = check_count("side", side, 1, _LARGEST)
+    to = check_count("to", to, 1, _LARGEST)
     if (b >= side).any():
-        raise ValueError(f"boxes is {b.tolist()}; allowed: below the side of {side} pixels")
+        raise ValueError(f"boxes is {shown(b.tolist())}; allowed: below the side of {side} pixels")
     first = b[..., :2]*to//side
     end = b[..., 2:] + 1
     scaled_end = -(-end*to//side)  # rounded up
@@ -110,18 +114,23 @@ def box_of(
 
     Source: LIME-G, Fig. S6.
     """
-    h = to_numpy(heatmap)
-    shares = np.asarray(alphas, np.float64)
+    h = check_numbers("heatmap", heatmap, "[H, W] of finite numbers").astype(np.float64)
+    shares = check_numbers("alphas", alphas, "in (0, 1]")
+    if shares.dtype == bool: raise TypeError("alphas is bool; allowed: in (0, 1]")
+    shares = shares.astype(np.float64)
     n_bad = np.count_nonzero(~np.isfinite(h))
     if h.ndim != 2 or not h.size or n_bad:
         given = f"heatmap has shape {h.shape}, {n_bad} of it not finite"
         raise ValueError(f"{given}; allowed: [H, W] of finite numbers")
-    if ((shares <= 0) | (shares > 1)).any():
-        raise ValueError(f"alphas is {shares.tolist()}; allowed: in (0, 1]")
+    fits = (shares > 0) & (shares <= 1)
+    if not fits.all():
+        raise ValueError(f"alphas is {shown(alphas)}; allowed: in (0, 1]")
     largest = h.max()
     if not largest > 0:
         raise NoBox(f"heatmap has {largest:g} as its largest score; allowed: a positive one")
-    thresholds = shares*largest
+    unit = power_of_two(h.ravel())[0]
+    h = h/unit
+    thresholds = shares*(largest/unit)
     left, right = _ends(h.max(0), thresholds)
     top, bottom = _ends(h.max(1), thresholds)
     return np.stack([left, top, right, bottom], -1)
@@ -144,20 +153,22 @@ def cut_out(
         raise ValueError(f"box is {[left, top, right, bottom]}; allowed: {allowed}")
     size = (height, width)
     if side is not None:
-        side = check_count("side", side)
+        side = check_amount("side", side, 3*check_count("side", side))
         size = (side, side)
     rows = slice(top, bottom + 1)
     columns = slice(left, right + 1)
     part = image[None, :, rows, columns]
-    enlarged = F.interpolate(part, size, mode="bilinear", align_corners=False, antialias=True)
-    return enlarged[0].clamp(0, 1)
+    is_double = part.dtype == torch.float64
+    wide = part if is_double else part.float()     # half precision cannot be enlarged
+    enlarged = F.interpolate(wide, size, mode="bilinear", align_corners=False, antialias=True)
+    return enlarged[0].clamp(0, 1).to(image.dtype)
 
 def _check_probabilities(name: str, values: ArrayLike) -> np.ndarray:
     """Numbers in (0, 1] as float64 [...], else a ValueError."""
-    numbers = np.asarray(values, np.float64)
+    numbers = check_numbers(name, values, "in (0, 1]").astype(np.float64)
     fits = (numbers > 0) & (numbers <= 1)
     if not fits.all():
-        raise ValueError(f"{name} is {numbers.tolist()}; allowed: in (0, 1]")
+        raise ValueError(f"{name} is {shown(values)}; allowed: in (0, 1]")
     return numbers
 
 def saliency_metric(
@@ -173,7 +184,7 @@ def saliency_metric(
     """
     shares = _check_probabilities("share", share)
     probabilities = _check_probabilities("p", p)
-    log_share = np.log(np.maximum(shares, least))
+    log_share = np.log(np.maximum(shares, check_share("least", least)))
     return log_share - np.log(probabilities)
 
 # %% ../../nbs/evaluate/localisation.ipynb #02928983
@@ -187,14 +198,15 @@ def best_alpha(
 
     Source: LIME-G, Fig. S6.
     """
-    table = np.asarray(losses, np.float64)
-    n_alphas = len(alphas)
+    table = check_numbers("losses", losses).astype(np.float64)
+    shares = check_vector("alphas", alphas)
+    n_alphas = len(shares)
     has_shape = table.ndim == 2 and table.shape[1] == n_alphas
     if not has_shape or len(table) == 0 or not np.isfinite(table).all():
         allowed = f"[n, {n_alphas}] of finite numbers"
         raise ValueError(f"losses has shape {table.shape}; allowed: {allowed}")
     best = table.mean(0).argmin()
-    return float(alphas[best])
+    return float(shares[best])
 
 def centred(
     side: int,      # pixels
@@ -205,7 +217,7 @@ def centred(
 
     Raises: a ValueError for a side below 1.
     """
-    side = check_count("side", side)
+    side = check_amount("side", side, check_count("side", side))
     twice_from_centre = 2*np.arange(side) + 1 - side
     distance = np.abs(twice_from_centre)/side
     farther = np.maximum(distance[:, None], distance)

@@ -8,18 +8,27 @@ __all__ = ['FIRST_SEED', 'METRICS', 'Metric', 'mean_over_seeds', 'agreement_at_q
            'highest_confidence', 'Metrics', 'evaluate', 'applicable', 'rank_methods', 'pareto']
 
 # %% ../../nbs/evaluate/metrics.ipynb #4f126ec8
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import check_choice, check_count, check_vector
+from xai_repro.checks import (
+    check_choice,
+    check_count,
+    check_numbers,
+    check_seed,
+    check_type,
+    check_vector,
+    shown,
+)
 from .certificates import hard_stability, soft_stability
 from .faithfulness import deletion, insertion, mu_fidelity, region_areas
 from .similarity import NoVariation, jaccard, over_pairs, pairwise
-from ..explain.attribution import Attribution, select_top
+from ..explain.attribution import Attribution, check_instance, select_top
 from ..explain.distributions import Distribution, binomial, uniform
 from ..explain.methods import Table
 from ..value import class_scores
@@ -46,21 +55,33 @@ class Metric:
         """The metric of attributions of one method, [d] or [s, d] (over s seeds).
 
         Raises: a ValueError for scores that are not finite [d], and for an instance of one class
-        where several are needed; a TypeError for one without segments where they are needed.
+        where several are needed; a TypeError for one without segments where they are needed, and
+        for what is no instance.
         """
-        scores = _stacked(attributions, instance.d)
+        scores = _stacked(attributions, check_instance(instance).d)
         if self.needs in ("segments", "48 pixels"):
             instance.segments       # noqa: B018 - raises where there are none
         return float(self.function(instance, scores, FIRST_SEED + check_count("seed", seed, 0)))
 
+_SCORES = "an Attribution, its scores [d], or a list of them over seeds"
+
+def _listed(attributions: Any) -> list:
+    """Attributions of one method as a list: one, several, or their scores."""
+    if isinstance(attributions, Attribution): return [attributions]
+    if hasattr(attributions, "shape"):
+        scores = check_numbers("attributions", attributions, _SCORES)
+        return [scores] if scores.ndim < 2 else list(scores)
+    is_text_or_mapping = isinstance(attributions, (str, bytes, Mapping))
+    if is_text_or_mapping or not isinstance(attributions, Iterable):
+        raise TypeError(f"attributions is {shown(attributions)}; allowed: {_SCORES}")
+    rows = list(attributions)
+    if not rows: raise ValueError(f"attributions is empty; allowed: at least one, {_SCORES}")
+    return [rows] if isinstance(rows[0], Real) else rows
+
 def _stacked(attributions: Any, d: int) -> np.ndarray:
     """Attributions (one, several, or their scores) as float64 [s, d]."""
-    if isinstance(attributions, Attribution): attributions = attributions.scores
-    if isinstance(attributions, np.ndarray) and attributions.ndim == 1:
-        attributions = attributions[None]
-    rows = [getattr(a, "scores", a) for a in attributions]
-    if len(rows) == 0: raise ValueError("attributions is empty; allowed: at least one")
-    if np.ndim(rows[0]) == 0: rows = [np.asarray(rows)]
+    rows: list[Any] = [getattr(a, "scores", a) for a in _listed(attributions)]
+    if not rows: raise ValueError(f"attributions is empty; allowed: at least one, {_SCORES}")
     return np.stack([check_vector("attribution", row, d) for row in rows])
 
 def _order(scores: np.ndarray) -> np.ndarray: return (-scores).argsort(kind="stable")
@@ -200,8 +221,7 @@ METRICS: dict[str, Metric] = Metrics({
 # %% ../../nbs/evaluate/metrics.ipynb #db7c22ad
 def _explained_by(instance: Any, attributions: Any) -> Any:
     """The instance with the class that the attributions are of; of bare scores, its own."""
-    some = [attributions] if isinstance(attributions, Attribution) else attributions
-    targets = {a.target for a in some if isinstance(a, Attribution)}
+    targets = {a.target for a in _listed(attributions) if isinstance(a, Attribution)}
     if len(targets) > 1:
         message = f"attributions are of the classes {sorted(targets)}; allowed: of one class"
         raise ValueError(message)
@@ -215,22 +235,39 @@ def evaluate(
 ) -> "pd.DataFrame":                          # a row per attribution, a column per metric
     """How good attributions of an instance are, each for the class that it explains.
 
-    Raises: a ValueError for an unknown metric, with those that there are, and for scores that are
-    not finite [d].
+    Raises: a TypeError for what is no instance, no attribution and no list of metrics; a ValueError
+    for an unknown metric, with those that there are, and for scores that are not finite [d].
     """
     import pandas as pd
-    if metrics is None: metrics = applicable(instance)
-    for name in metrics: check_choice("metric", name, METRICS)
-    if not isinstance(attributions, Mapping):
-        attributions = {getattr(attributions, "method", "attribution"): attributions}
+    check_instance(instance)
+    check_seed("seed", seed)
+    named = _named(attributions)
+    chosen = applicable(instance) if metrics is None else _check_metrics(metrics)
     rows = {}
-    for label, some in attributions.items():
+    for label, some in named.items():
         explained = _explained_by(instance, some)
-        rows[label] = {name: METRICS[name](explained, some, seed) for name in metrics}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(metrics))
+        rows[label] = {name: METRICS[name](explained, some, seed) for name in chosen}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(chosen))
+
+def _named(attributions: Any) -> Mapping[Any, Any]:
+    """Attributions by their names."""
+    if not isinstance(attributions, Mapping):
+        return {getattr(attributions, "method", "attribution"): attributions}
+    if attributions: return attributions
+    raise ValueError(f"attributions is empty; allowed: at least one name with {_SCORES}")
+
+def _check_metrics(metrics: Any) -> list[str]:
+    """Names of metrics."""
+    listed = isinstance(metrics, Iterable) and not isinstance(metrics, (str, bytes))
+    allowed = "a list of names in METRICS, such as ['insertion', 'deletion']"
+    if not listed: raise TypeError(f"metrics is {shown(metrics)}; allowed: {allowed}")
+    names = list(metrics)
+    if not names: raise ValueError(f"metrics is empty; allowed: {allowed}")
+    return [str(check_choice("metric", name, METRICS)) for name in names]
 
 def applicable(instance: Any) -> list[str]:
-    """The metrics that an instance has what is needed for."""
+    """The metrics that an instance has what is needed for. Raises: a TypeError for no instance."""
+    check_instance(instance)
     ends = np.array([[True]*instance.d, [False]*instance.d])
     scores = instance(ends)
     several = scores.shape[1] > 1
@@ -245,29 +282,46 @@ def applicable(instance: Any) -> list[str]:
     return [name for name, row in METRICS.items() if has[row.needs]]
 
 # %% ../../nbs/evaluate/metrics.ipynb #587b7ab1
+def _check_ranked(table: Any) -> None:
+    """Raise a TypeError or ValueError for what is no table of metrics by photograph and method."""
+    import pandas as pd
+    allowed = "a DataFrame with the columns photograph, method and one of each metric"
+    check_type("table", table, pd.DataFrame, allowed)
+    missing = [name for name in ("photograph", "method") if name not in table]
+    if missing: raise ValueError(f"table lacks the columns {missing}; allowed: {allowed}")
+    metrics = table.drop(columns=["photograph", "method"])
+    if len(table): check_numbers("table", metrics, "numbers")
+
 def rank_methods(
     table: "pd.DataFrame",         # a row per photograph and method, a column per metric
     better: Mapping[str, int],     # metric column -> 1 (more is better) or -1
 ) -> "pd.DataFrame":               # columns photograph, method, metric, value, rank
     """The rank of each method on each photograph by each metric.
 
-    Raises: a ValueError for a column that is no metric, and an empty table.
+    Raises: a TypeError for what is no table of numbers; a ValueError for one without the two
+    columns, a column that is no metric, and an empty table.
     """
+    _check_ranked(table)
+    check_type("better", better, Mapping, "a mapping: metric column -> 1 or -1")
     long = table.melt(["photograph", "method"], var_name="metric")
     if not len(long):
         message = (f"table has {len(table)} rows and the columns {list(table.columns)}; "
                    "allowed: at least a row, and a column of a metric")
         raise ValueError(message)
     for name in long.metric.unique(): check_choice("metric", name, better)
+    for name, sign in better.items(): check_choice(f"better[{name!r}]", sign, (1, -1))
     signed = -long.value*long.metric.map(dict(better))
     return long.assign(rank=signed.groupby([long.photograph, long.metric]).rank())
 
 def pareto(points: "pd.DataFrame") -> list:
     """The index of rows that no other row is as low as in every column, and lower in one.
 
-    Raises: a ValueError for numbers that are not finite.
+    Raises: a TypeError for what is no table of numbers, a ValueError for some that are not finite.
     """
-    v = points.to_numpy(float)
+    import pandas as pd
+    check_type("points", points, pd.DataFrame, "a DataFrame of numbers, a row each")
+    if 0 in points.shape: raise ValueError("points is empty; allowed: at least a row and a column")
+    v = check_numbers("points", points, "a DataFrame of numbers, a row each").astype(np.float64)
     if not np.isfinite(v).all():
         bad = np.count_nonzero(~np.isfinite(v))
         message = f"points holds {bad} values that are NaN or infinite; allowed: finite numbers"

@@ -51,6 +51,11 @@ def spreads(
     pairs, the paper's ±; NaN for a single pair), standard_error (of the mean), pairs, photographs.
     """
     import pandas as pd
+    needed = {"row", "image", "metric", "mean", "variance", "pairs", "undefined"}
+    missing = needed - set(getattr(each, "columns", ()))
+    if missing:
+        raise ValueError(f"each lacks the columns {sorted(missing)}; allowed: of `robustness`, "
+                         "with columns row and image")
     defined = each[each.undefined == ""]
     groups = defined.groupby(["row", "metric"], sort=False)
     pairs = groups.pairs.first()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..checks import check_count, check_vector
 from ..explain import lfa
 from ..explain.lfa import Explanation, Samples
 from ..explain.distributions import Distribution, binomial, uniform
@@ -27,6 +28,8 @@ def at_tops(
     curve: np.ndarray,    # [d], over k = 1..d
 ) -> dict[str, float]:
     """A curve at each k of TOPS (at d where d is smaller), and its mean."""
+    curve = check_vector("curve", curve)
+    if not len(curve): raise ValueError("curve is empty; allowed: [d], over k = 1..d")
     values = {}
     for k in TOPS:
         at = min(k, len(curve))
@@ -99,6 +102,7 @@ def grid(
     """The stability over seeds of every method at every σ and sample size."""
     import pandas as pd
 
+    n_seeds = check_count("n_seeds", n_seeds, 2)
     rows = []
     for sigma in sigmas:
         for method, (distribution, alpha) in methods(sigma).items():

@@ -14,7 +14,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import check_choice, check_count, check_real, check_vector, to_numpy
+from ..checks import check_callable, check_choice, check_count, check_numbers, check_real
+from ..checks import check_vector
+from ..explain.distributions import power_of_two
 
 # %% ../../nbs/evaluate/similarity.ipynb #29af09da
 BY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -90,7 +92,7 @@ def jaccard(
     Source: GLIME, Fig. 4a and 7.
     """
     a, b = _check_pair(a, b)
-    check_count("k", k, 1, len(a))
+    k = check_count("k", k, 1, len(a))
     check_choice("ties", ties, TIES)
     a = _rank_by(by, a)
     b = _rank_by(by, b)
@@ -118,7 +120,8 @@ def jaccard_by_chance(
 
     Raises: a ValueError for k outside 1..d.
     """
-    k = check_count("k", k, 1, check_count("d", d))
+    d = check_count("d", d)
+    k = check_count("k", k, 1, d)
     terms = [p*overlap/(2*k - overlap) for overlap, p in _hypergeometric(d, k, k)]
     return float(sum(terms))
 
@@ -154,6 +157,7 @@ def chance_curve(
     d: int,         # features
 ) -> np.ndarray:    # float64 [d]
     """`jaccard_by_chance` for k = 1..d."""
+    d = check_count("d", d)
     return np.array([jaccard_by_chance(d, k) for k in range(1, d + 1)])
 
 # %% ../../nbs/evaluate/similarity.ipynb #c1bd5d99
@@ -165,7 +169,10 @@ def over_pairs(
 
     Raises: a ValueError for other weights.
     """
-    table = np.asarray(weights, np.float64)
+    check_callable("metric", metric, "a function of two explanations")
+    table = check_numbers("weights", weights).astype(np.float64)
+    if not np.isfinite(table).all():
+        raise ValueError("weights holds NaN or infinite values; allowed: finite numbers")
     if table.ndim != 2 or len(table) < 2:
         allowed = "(s, d) with s >= 2 explanations"
         raise ValueError(f"weights has shape {table.shape}; allowed: {allowed}")
@@ -184,8 +191,10 @@ def mse(
     Source: GLIME, Fig. 8.
     """
     a, b = _check_pair(a, b)
-    squares = (a - b)**2
-    return float(squares.mean())
+    with np.errstate(over="ignore"):
+        squares = (a - b)**2
+        mean = squares.mean()
+    return float(_check_size("the squared differences of a and b", mean))
 
 def mae(
     a: ArrayLike,  # weights [d]
@@ -198,7 +207,14 @@ def mae(
     Source: GLIME, Fig. 8.
     """
     a, b = _check_pair(a, b)
-    return float(np.abs(a - b).mean())
+    with np.errstate(over="ignore"):
+        mean = np.abs(a - b).mean()
+    return float(_check_size("the differences of a and b", mean))
+
+def _check_size(what: str, result: np.ndarray) -> np.ndarray:
+    """A result, if it is finite; else a ValueError."""
+    if np.isfinite(result).all(): return result
+    raise ValueError(f"{what} are too large to be numbers; allowed: smaller explanations")
 
 class NoVariation(ValueError):
     """There is nothing to correlate."""
@@ -240,7 +256,8 @@ def spearman(
     """
     from scipy.stats import spearmanr
 
-    if np.ndim(a) == 2:
+    a = check_numbers("a", a)
+    if a.ndim == 2:
         map_a, map_b = _check_maps(a, b)
         return _correlation(spearmanr, map_a.ravel(), map_b.ravel())
     return _correlation(spearmanr, a, b)
@@ -251,7 +268,7 @@ HOG_CELL = 16    # pixels
 
 def _check_map(name: str, heatmap: ArrayLike) -> np.ndarray:
     """A map as finite float64 [H, W], else a ValueError."""
-    m = to_numpy(heatmap).astype(np.float64)
+    m = check_numbers(name, heatmap, "a map (H, W)").astype(np.float64)
     if m.ndim != 2 or m.size == 0:
         raise ValueError(f"{name} has shape {m.shape}; allowed: a map (H, W)")
     n_bad = np.count_nonzero(~np.isfinite(m))
@@ -343,7 +360,7 @@ def each_pair(
     Raises: a ValueError for other maps, and as the metric does: NoVariation (a ValueError) where a
     map is constant and the metric a correlation.
     """
-    m = to_numpy(maps)
+    m = check_numbers("maps", maps, "(k, H, W)")
     if m.ndim != 3 or len(m) < 2:
         raise ValueError(f"maps has shape {m.shape}; allowed: (k, H, W) with k >= 2")
     function = metric if callable(metric) else MAPS[check_choice("metric", metric, MAPS)]
@@ -371,7 +388,9 @@ def l1_distance(
     Source: LFA 5.1.
     """
     A, B = _check_explanations(A, B)
-    return np.abs(A - B).sum(-1)
+    with np.errstate(over="ignore"):
+        distances = np.abs(A - B).sum(-1)
+    return _check_size("the distances of A and B", distances)
 
 def cosine_distance(
     A: ArrayLike,   # explanations [..., p]
@@ -383,9 +402,11 @@ def cosine_distance(
 
     Source: LFA 5.1.
     """
-    A, B = _check_explanations(A, B)
-    products = (A*B).sum(-1)
-    lengths = np.linalg.norm(A, axis=-1)*np.linalg.norm(B, axis=-1)
+    first, second = _check_explanations(A, B)
+    one = first/power_of_two(first)
+    other = second/power_of_two(second)
+    products = (one*other).sum(-1)
+    lengths = np.linalg.norm(one, axis=-1)*np.linalg.norm(other, axis=-1)
     cosines = np.zeros_like(lengths)
     np.divide(products, lengths, out=cosines, where=lengths > 0)
     return 1 - cosines
@@ -394,10 +415,13 @@ DISTANCES = {"l1": l1_distance, "cosine": cosine_distance}
 
 def _check_explanations(A: ArrayLike, B: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Explanations of the same number of features as finite float64, else a ValueError."""
-    A = to_numpy(A).astype(np.float64)
-    B = to_numpy(B).astype(np.float64)
-    if A.ndim < 1 or A.shape[-1:] != B.shape[-1:]:
-        allowed = "the same number of features on the last axis"
+    A = check_numbers("A", A).astype(np.float64)
+    B = check_numbers("B", B).astype(np.float64)
+    try: np.broadcast_shapes(A.shape, B.shape)
+    except ValueError: fits = False
+    else: fits = A.ndim > 0 and A.shape[-1:] == B.shape[-1:] and A.size > 0 and B.size > 0
+    if not fits:
+        allowed = "the same number of features on the last axis, and the same explanations"
         raise ValueError(f"A has shape {A.shape}, B {B.shape}; allowed: {allowed}")
     for name, explanations in (("A", A), ("B", B)):
         if not np.isfinite(explanations).all():

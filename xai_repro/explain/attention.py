@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..modes import evaluating, in_this_thread
+
 # %% ../../nbs/explain/attention.ipynb #825b4ff2
 def _network_and_input(view) -> tuple[nn.Module, torch.Tensor]:
     """A view's transformer, and the image that it reads: normalised, [3, H, W]."""
@@ -19,7 +21,10 @@ def _network_and_input(view) -> tuple[nn.Module, torch.Tensor]:
     network = getattr(view.network, "_orig_mod", view.network)
     kind_of(network)
     read: list[torch.Tensor] = []
-    handle = network.register_forward_pre_hook(lambda network, inputs: read.append(inputs[0]))
+
+    def note(network: nn.Module, inputs: tuple) -> None: read.append(inputs[0])
+
+    handle = network.register_forward_pre_hook(in_this_thread(note))
     try:
         with torch.no_grad(): view.logits(view.x[None])
     finally:
@@ -42,7 +47,9 @@ def rollout_scores(instance: Any, target: int) -> np.ndarray:
     view = instance.differentiable()
     network, image = _network_and_input(view)
     kind = kind_of(network)
-    scores = rollout(kind.attention(network, image[None]))[0]
+    with evaluating(network):
+        attention = kind.attention(network, image[None])
+    scores = rollout(attention)[0]
     patch = kind.patch(network)
     cells = scores.view(image.shape[1]//patch, -1)
     pixels = cells.repeat_interleave(patch, 0).repeat_interleave(patch, 1)
@@ -62,5 +69,6 @@ def vit_cx_scores(
     from xai_repro.explain.transformers import vit_cx
     view = instance.differentiable()
     network, image = _network_and_input(view)
-    heat = vit_cx(network, image, target, threshold, noise, seed)
+    output = view.output or "softmax"
+    heat = vit_cx(network, image, target, threshold, noise, seed, output)
     return view.pool(heat.expand_as(view.x))

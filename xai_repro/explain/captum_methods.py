@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..checks import check_choice, check_count, check_points
+from ..checks import check_callable, check_choice, check_count, check_points, check_real
+from .peers import seeded
+from .surrogates import warn_incomplete
+from ..ground import import_quietly
+from ..modes import evaluating
 
 # %% ../../nbs/explain/captum_methods.ipynb #38735cd0
 def _captum_attr() -> Any:
     """captum.attr, imported where a method is used."""
+    import_quietly("sklearn.linear_model")
     import captum.attr  # type: ignore[import-untyped]  # no stubs
 
     return captum.attr
@@ -31,21 +36,27 @@ def _vanilla_gradients(f: Callable, X: torch.Tensor, n: int, sigma: float) -> to
     return _captum_attr().Saliency(f).attribute(X, abs=False)
 
 def _integrated_gradients(f: Callable, X: torch.Tensor, n: int, sigma: float) -> torch.Tensor:
-    return _captum_attr().IntegratedGradients(f).attribute(X, n_steps=n, internal_batch_size=50_000)
+    method = _captum_attr().IntegratedGradients(f)
+    found = method.attribute(X, n_steps=n, internal_batch_size=50_000)
+    with torch.no_grad(): ends = [f(X), f(torch.zeros_like(X))]
+    after, before = (values.double().cpu().numpy() for values in ends)
+    warn_incomplete(found.detach().double().sum(1).cpu().numpy(), after, before, "raise n_samples")
+    return found
 
 def _gradient_x_input(f: Callable, X: torch.Tensor, n: int, sigma: float) -> torch.Tensor:
     return _captum_attr().InputXGradient(f).attribute(X)
 
 def _lime(f: Callable, X: torch.Tensor, n: int, sigma: float) -> torch.Tensor:
+    attr = _captum_attr()
     from captum._utils.models import linear_model  # type: ignore[import-untyped]  # no stubs
 
-    attr = _captum_attr()
     make_kernel = attr._core.lime.get_exp_kernel_similarity_function
     kernel = make_kernel("euclidean", kernel_width=1)
     method = attr.Lime(f, linear_model.SkLearnLinearRegression(), kernel)
     return _point_by_point(method, X, n)
 
 def _kernel_shap(f: Callable, X: torch.Tensor, n: int, sigma: float) -> torch.Tensor:
+    if X.shape[1] == 1: return (f(X) - f(torch.zeros_like(X)))[:, None]     # captum divides 0 by 0
     return _point_by_point(_captum_attr().KernelShap(f), X, n)
 
 def _point_by_point(method: Any, X: torch.Tensor, n: int) -> torch.Tensor:
@@ -79,15 +90,17 @@ def captum_attribute(
 
     Slow for LIME and KernelSHAP: about half a second a point.
 
-    Raises: a ValueError for another method and for points that are not finite [n, p].
+    Raises: a TypeError for what is no function or no points, a ValueError for another method and
+    for points that are not finite [n, p].
     Source: LFA A.4.
     """
     explain = EXISTING[check_choice("method", method, EXISTING)]
+    check_callable("f", f, "a function of points, torch [n, p] -> [n]")
     points = check_points("X", X, ndim=2)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(check_count("seed", seed, 0))    # not those of GPUs
-        n = check_count("n_samples", n_samples)
-        attributions = explain(f, points.clone().requires_grad_(), n, sigma)
+    n = check_count("n_samples", n_samples)
+    noise = check_real("sigma", sigma)
+    with seeded(seed), evaluating(f):
+        attributions = explain(f, points.clone().requires_grad_(), n, noise)
     return attributions.detach().double().numpy()
 
 # %% ../../nbs/explain/captum_methods.ipynb #19bf73c9

@@ -7,7 +7,6 @@ __all__ = ['NO_GRADIENT', 'saliency', 'vanilla_gradients', 'gradient_x_input', '
            'integrated_gradients', 'mfaba', 'last_maps', 'gradcam', 'gradcam_pp', 'scorecam']
 
 # %% ../../nbs/explain/gradients.ipynb #9ec68158
-import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -16,9 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..checks import check_choice, check_count, check_real
+from ..checks import check_choice, check_count, check_real, check_seed
 from . import distributions
-from .lfa import DegenerateFit
+from .surrogates import warn_degenerate, warn_incomplete
+from ..modes import evaluating, in_this_thread
 
 # %% ../../nbs/explain/gradients.ipynb #aafb354a
 _BATCH = 16      # points in one forward and backward pass
@@ -26,6 +26,7 @@ _BATCH = 16      # points in one forward and backward pass
 def _gradients(score: Callable, points: torch.Tensor, target: int) -> torch.Tensor:
     """The gradients [b, *shape] of a class's score at `points` [b, *shape]."""
     points = points.detach().clone().requires_grad_()
+    target = check_count("target", target, 0)
     scores = score(points)
     if not scores.requires_grad: raise ValueError(NO_GRADIENT)
     check_count("target", target, 0, scores.shape[1] - 1)
@@ -48,11 +49,12 @@ def gradient_x_input(instance: Any, target: int) -> np.ndarray:
     """The gradient of the logit times the input, pooled: float64 [d]. Source: LFA A.2.8."""
     view = instance.differentiable()
     gradient = _gradients(view.logits, view.x[None], target)[0]
-    return view.pool(gradient*view.x)
+    return view.pool(gradient*view.x.detach())
 
 # %% ../../nbs/explain/gradients.ipynb #c0e82546
 def _noisy_gradients(view, target: int, n_samples: int, seed: int, sigma: float) -> Iterator:
     """The logit's gradients at noisy inputs, batch by batch: [b, *shape]."""
+    seed = check_seed("seed", seed)
     noise = distributions.normal(sigma).sample(n_samples, view.x.numel(), seed)
     for start in range(0, n_samples, _BATCH):
         block = torch.as_tensor(noise[start:start + _BATCH]).to(view.x)
@@ -68,7 +70,7 @@ def smoothgrad(
 ) -> np.ndarray:                # float64 [d]
     """The mean of gradients under Gaussian noise. Source: Smilkov et al. 2017; LFA A.2.5."""
     view = instance.differentiable()
-    check_count("n_samples", n_samples)
+    n_samples = check_count("n_samples", n_samples)
     total = torch.zeros_like(view.x)
     for gradients in _noisy_gradients(view, target, n_samples, seed, sigma):
         total += gradients.sum(0)
@@ -82,7 +84,7 @@ def squaregrad(
 ) -> np.ndarray:                # float64 [d]
     """The mean of squared gradients under Gaussian noise. Source: Hooker et al. 2019."""
     view = instance.differentiable()
-    check_count("n_samples", n_samples)
+    n_samples = check_count("n_samples", n_samples)
     total = torch.zeros_like(view.x)
     for gradients in _noisy_gradients(view, target, n_samples, seed, sigma):
         total += (gradients**2).sum(0)
@@ -95,7 +97,7 @@ def vargrad(
 ) -> np.ndarray:                # float64 [d]
     """The variance of gradients under Gaussian noise. Source: Adebayo et al. 2018."""
     view = instance.differentiable()
-    check_count("n_samples", n_samples, 2)
+    n_samples = check_count("n_samples", n_samples, 2)
     total = torch.zeros_like(view.x)
     squares = torch.zeros_like(view.x)
     for gradients in _noisy_gradients(view, target, n_samples, seed, sigma):
@@ -112,11 +114,13 @@ def integrated_gradients(
 ) -> np.ndarray:                # float64 [d]
     """Integrated Gradients of the class's score, `n_samples` nodes.
 
+    Warns: `DegenerateFit` where they do not sum to f(x) - f(baseline): too few nodes.
     Source: Sundararajan et al. 2017; LFA A.2.7.
     """
     view = instance.differentiable()
     path = distributions.segment()
-    nodes = path.sample(check_count("n_samples", n_samples), 1, 0)
+    n_samples = check_count("n_samples", n_samples)
+    nodes = path.sample(n_samples, 1, 0)
     weights = np.exp(path.log_weight(nodes))
     total = torch.zeros_like(view.x)
     shape = (-1, *(1 for _ in view.x.shape))
@@ -125,7 +129,15 @@ def integrated_gradients(
         w = torch.as_tensor(weights[start:start + _BATCH]).to(view.x).reshape(shape)
         points = view.baseline + α*(view.x - view.baseline)
         total += (w*_gradients(view.scores, points, target)).sum(0)
-    return view.pool(total*(view.x - view.baseline) if multiply else total)
+    product = total*(view.x - view.baseline).detach()
+    ends = _scores_of_class(view, torch.stack([view.baseline, view.x]), target)
+    warn_incomplete(product.double().sum().item(), ends[1], ends[0], "raise n_samples")
+    return view.pool(product if multiply else total)
+
+def _scores_of_class(view: Any, points: torch.Tensor, target: int) -> list[float]:
+    """A class's scores at points [b, *shape], without gradients."""
+    with torch.no_grad(): scores = view.scores(points)
+    return scores[:, target].double().tolist()
 
 def mfaba(
     instance: Any, target: int,
@@ -135,7 +147,8 @@ def mfaba(
 ) -> np.ndarray:                # float64 [d]
     """MFABA: -Δx ⊙ ∇f added up along steps against the gradient of the target's probability.
 
-    Warns: `DegenerateFit` where no step is made.
+    Warns: `DegenerateFit` where no step is made, and where they do not sum to the fall of the
+    score along the steps: these are too long.
     Source: Zhu et al. 2024.
     """
     view = instance.differentiable()
@@ -155,7 +168,11 @@ def mfaba(
     if not total.any():
         message = (f"target {target} is not what the network predicts for the whole input, or no "
                    "step makes it less probable, so MFABA gives 0 to every feature")
-        warnings.warn(message, DegenerateFit, stacklevel=4)
+        warn_degenerate(message)
+        return view.pool(total)
+    first, last = _scores_of_class(view, torch.stack([view.x, x.detach()]), target)
+    warn_incomplete(total.double().sum().item(), first, last, "shorten the step",
+                    "the fall of the score along the steps")
     return view.pool(total)
 
 # %% ../../nbs/explain/gradients.ipynb #c3fe8491
@@ -180,7 +197,7 @@ def last_maps(view) -> str:
         is_map = isinstance(output, torch.Tensor) and output.ndim == 4
         if is_map and name and output.shape[2]*output.shape[3] > 1: names.append(name)
 
-    handles = [module.register_forward_hook(partial(note, name=name))
+    handles = [module.register_forward_hook(in_this_thread(partial(note, name=name)))
                for name, module in view.network.named_modules()]
     try:
         with torch.no_grad(): view.logits(view.x[None])
@@ -192,30 +209,44 @@ def last_maps(view) -> str:
         raise ValueError(message)
     return names[-1]
 
+def _torchcam() -> Any:
+    """torchcam.methods, imported where one is used."""
+    from torchcam import methods
+    return methods
+
 def _activation_map(kind: str, instance: Any, target: int, layer: str | None) -> np.ndarray:
     """A class activation map of `layer`, brought to the image's size and pooled."""
-    from torchcam import methods
     view = instance.differentiable()
     if view.network is None:
         message = ("view has no network; allowed for class activation maps: "
                    "of_image(classifier, image, segments)")
         raise ValueError(message)
+    with evaluating(view.network):
+        cam = _map_of_layer(getattr(_torchcam(), kind), view, target, layer)
+    cam = cam.reshape(1, 1, *cam.shape[-2:]).float()
+    size = view.x.shape[1:]
+    cam = nn.functional.interpolate(cam, size, mode="bilinear", align_corners=False)[0]
+    return view.pool(cam.expand_as(view.x))
+
+def _map_of_layer(method: type, view: Any, target: int, layer: str | None) -> torch.Tensor:
+    """torchcam's map [1, h, w] of a layer; other threads may use the network meanwhile."""
     whole = _Whole(view).eval()
     name = f"network.{layer or last_maps(view)}"
     layers = [n.removeprefix("network.") for n, _ in whole.named_modules()
               if n.startswith("network.")]
     check_choice("layer", name.removeprefix("network."), layers)
     x = view.x[None].clone().requires_grad_()
-    method = getattr(methods, kind)
-    with method(whole, target_layer=name, input_shape=tuple(view.x.shape)) as extract:
+    # its hooks do nothing while it is being made: other threads may be asking the network
+    deaf = type(method.__name__, (method,), {"_hooks_enabled": False})
+    with deaf(whole, target_layer=name, input_shape=tuple(view.x.shape)) as extract:
+        for handle in extract.hook_handles:
+            hooks = handle.hooks_dict_ref()
+            hooks[handle.id] = in_this_thread(hooks[handle.id])
         scores = whole(x)
-        if not scores.requires_grad and kind != "ScoreCAM": raise ValueError(NO_GRADIENT)
-        check_count("target", target, 0, scores.shape[1] - 1)
-        cam = extract(target, scores, normalized=False)[0].detach()
-    cam = cam.reshape(1, 1, *cam.shape[-2:]).float()
-    size = view.x.shape[1:]
-    cam = nn.functional.interpolate(cam, size, mode="bilinear", align_corners=False)[0]
-    return view.pool(cam.expand_as(view.x))
+        if not scores.requires_grad and method is not _torchcam().ScoreCAM:
+            raise ValueError(NO_GRADIENT)
+        target = check_count("target", target, 0, scores.shape[1] - 1)
+        return extract(target, scores, normalized=False)[0].detach()
 
 def gradcam(instance: Any, target: int, *, layer: str | None = None) -> np.ndarray:
     """Grad-CAM of `layer` (the last that gives a map): float64 [d]. Source: Selvaraju 2017."""

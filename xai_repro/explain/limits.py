@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.special import expit  # type: ignore[import-untyped]  # no stubs
 
 from ..checks import check_count, check_points, check_real, check_vector
-from .distributions import all_masks
+from .distributions import all_masks, check_spread, power_of_two
+from .surrogates import describe_open, warn_degenerate
 
 # %% ../../nbs/explain/limits.ipynb #2e885d4a
 class Moments(NamedTuple):
@@ -62,7 +63,7 @@ def lime_moments(
 
     Source: GLIME B.6.
     """
-    q = np.exp(-1/check_real("sigma", sigma)**2)
+    q = np.exp(-1/check_spread("sigma", sigma))
     d = check_count("d", d)
     log_factor = np.log1p(q)
     log_masks = d*np.log(2)
@@ -80,7 +81,7 @@ def binomial_moments(
 
     Source: GLIME B.7.
     """
-    p = float(expit(1/check_real("sigma", sigma)**2))
+    p = float(expit(1/check_spread("sigma", sigma)))
     return Moments(check_count("d", d), p, p**2)
 
 def lime_total(
@@ -93,8 +94,8 @@ def lime_total(
 
     Source: GLIME B.2.
     """
-    check_count("d", d)
-    q = np.exp(-1/check_real("sigma", sigma)**2)
+    d = check_count("d", d)
+    q = np.exp(-1/check_spread("sigma", sigma))
     log_factor = np.log1p(q) - np.log(2)
     return float(np.exp(d*log_factor))
 
@@ -109,8 +110,9 @@ def binomial_probabilities(
 
     Source: GLIME B.2.
     """
+    d = check_count("d", d, 1, 20)
     k = all_masks(d).sum(1)
-    x = 1/check_real("sigma", sigma)**2
+    x = 1/check_spread("sigma", sigma)
     present = expit(x)**k
     absent = expit(-x)**(d - k)
     return present*absent
@@ -134,6 +136,7 @@ def fit_all(
 
     It is of least norm where masks that were not drawn leave it open.
 
+    Warns: `DegenerateFit` where they do, and the ridge does not decide.
     Raises: ValueError for scores and shares that are not finite or not of 2^d masks, and for a
     ridge below 0.
 
@@ -142,14 +145,24 @@ def fit_all(
     y = check_points("scores", scores).double().numpy()
     d = _n_features(y)
     Z = all_masks(d).astype(float)
-    weighted = Z.T*check_vector("shares", shares, y.shape[-1])
-    penalty = check_real("ridge", ridge, strict=False)*np.eye(d)
-    gram = weighted @ Z + penalty
-    if ridge > 0:
+    counts = check_vector("shares", shares, y.shape[-1])
+    if (counts < 0).any():
+        raise ValueError(f"shares go down to {counts.min():g}; allowed: none below 0")
+    weighted = Z.T*counts
+    ridge = check_real("ridge", ridge, strict=False)
+    gram = weighted @ Z + ridge*np.eye(d)
+    is_decided = ridge > _TINY*np.trace(gram)
+    if is_decided:
         inverse = np.linalg.inv(gram)
     else:
         inverse = np.linalg.pinv(gram, hermitian=True)
-    return y @ weighted.T @ inverse
+        n_open = d - int(np.linalg.matrix_rank(gram, hermitian=True))
+        n_drawn = int(np.count_nonzero(counts))
+        if n_open: warn_degenerate(describe_open(n_drawn, d, n_open, ridge))
+    unit = power_of_two(y)
+    return _finite(y/unit @ weighted.T @ inverse*unit)
+
+_TINY = 1e-11     # a share of the trace, below which a ridge is lost in rounding
 
 # %% ../../nbs/explain/limits.ipynb #b1aa62eb
 def limit(
@@ -167,9 +180,17 @@ def limit(
     y = check_points("scores", scores).double().numpy()
     d = _n_features(y)
     Z = all_masks(d)
-    x = 1/check_real("sigma", sigma)**2
+    x = 1/check_spread("sigma", sigma)
     others = Z.sum(1)[:, None] - Z       # how many of the d - 1 other features are present
     present = expit(x)**others
     absent = expit(-x)**(d - 1 - others)
     sign = 2.*Z - 1
-    return y @ (present*absent*sign)
+    unit = power_of_two(y)
+    weights = y/unit @ (present*absent*sign)*unit
+    varies = np.ptp(y, axis=-1, keepdims=True) > 0
+    return _finite(np.where(varies, weights, 0))
+
+def _finite(weights: np.ndarray) -> np.ndarray:
+    """The weights, if they are numbers; else a ValueError."""
+    if np.isfinite(weights).all(): return weights
+    raise ValueError("scores are so large that the weights overflow; allowed: smaller numbers")

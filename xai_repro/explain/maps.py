@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..checks import check_count, check_real
+from ..checks import check_count, check_real, check_seed
 from . import lfa
 from ..value import class_scores
 
@@ -44,9 +44,8 @@ def sliding_patch(
 
     height, width = _size(instance)
     largest = min(height, width)
-    for patch in patches:
-        check_count("patch", patch, 1, largest)
-    check_count("stride", stride, 1, largest)
+    patches = [check_count("patch", patch, 1, largest) for patch in patches]
+    stride = check_count("stride", stride, 1, largest)
     pixels = torch.arange(height*width).view(height, width)
     value = instance.resegment(pixels, removal, cache_size=0)      # no mask comes twice
     everything = np.ones((1, height*width), bool)
@@ -75,7 +74,7 @@ def lime_maps(
     Source: LIME-G 3.2.
     """
     value = instance.resegment(segments, removal, cache_size=0)
-    labels = segments.cpu().numpy()
+    labels = value.segments.cpu().numpy()
     maps = []
     for seed in seeds:
         surrogate = lfa.lime(
@@ -135,16 +134,19 @@ def meaningful_perturbation(
 ) -> np.ndarray:              # float64 [k, H, W] in [0, 1]; 1 is absent
     """argmin over masks m of p(x ⊙ m) + l1 Σ|1 - m| + tv Σ|∇m|^beta by Adam, as 1 - m.
 
-    Raises: a ValueError for a size larger than the image, no iteration and a rate that is not
-    above 0.
+    Raises: a ValueError for a size or jitter larger than the image, no iteration and a rate that
+    is not above 0.
     Source: Fong and Vedaldi 2017; LIME-G's MP2.
     """
     view = instance.differentiable()
     image = view.x
     height, width = _size(instance)
-    cells = _cells(check_count("size", size, 1, min(height, width)), height, width)
+    smallest = min(height, width)
+    size = check_count("size", size, 1, smallest)
+    jitter = check_count("jitter", jitter, 0, smallest - 1)
+    cells = _cells(size, height, width)
     behind = removal.behind(image, cells.to(image.device))
-    generators = [np.random.default_rng(seed) for seed in seeds]
+    generators = [np.random.default_rng(check_seed("seeds", seed)) for seed in seeds]
     first = np.stack([generator.random((size, size)) for generator in generators])
     mask = torch.as_tensor(first, dtype=image.dtype, device=image.device)
     mask.requires_grad_()
@@ -155,12 +157,12 @@ def meaningful_perturbation(
         share = shown.flatten(1)[:, cells].unsqueeze(1)
         fill = behind(present.flatten(1))
         blended = fill + share*(image - fill)
-        scores = view.logits(_jittered(blended, generators, jitter))
-        probability = scores.softmax(1)[:, instance.target]
+        scores = view.scores(_jittered(blended, generators, jitter))
+        probability = scores[:, instance.target]
         absent = (1 - mask).abs().sum((1, 2))
         loss = probability + l1*absent + tv*_variation(mask, beta)
-        adam.zero_grad()
-        loss.sum().backward()
+        # of the mask alone: the network's own gradients are its user's
+        mask.grad, = torch.autograd.grad(loss.sum(), mask)
         adam.step()
         with torch.no_grad():
             mask.clamp_(0, 1)

@@ -6,7 +6,7 @@
 __all__ = ['METHODS', 'TRANSFORMERS', 'FAITHFULNESS', 'STABILITY', 'Method', 'Table', 'Methods', 'explain']
 
 # %% ../../nbs/explain/methods.ipynb #01233f6b
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from ..checks import check_choice, check_count, check_vector
 from . import attention, gradients, lfa, peers, perturbation, subsets
-from .attribution import Attribution
+from .attribution import Attribution, check_instance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,49 +61,65 @@ class Method:
     ) -> Attribution:
         """The attribution of an instance by this method.
 
-        Raises: a ValueError for an unknown option, with those that there are, for a target that is
-        no class, for scores that are not finite, and where the instance has no gradients that the
-        method needs.
+        Raises: a TypeError for what is no instance; a ValueError for an unknown option, with those
+        that there are, for a target that is no class, for scores that are not finite, and where
+        the instance has no gradients that the method needs.
         """
+        check_instance(instance)
         name = next((key for key, row in METHODS.items() if row is self), self.label)
         for option in options:
             check_choice(f"option of {name}", option, self.options or ["none"])
-        chosen = check_count("target", instance.target if target is None else target, 0)
+        self._check_complete(name, options)
+        chosen = instance.target if target is None else instance.explained_as(target).target
         arguments = self._drawing(n_samples, check_count("seed", seed, 0))
-        counted = _count_passes(instance)
-        before = instance.n_queries
+        counted = _count_passes(instance, chosen)
+        before = instance.thread_queries
         result = self.function(counted, chosen, **arguments, **options)
         passes = 0 if counted.view is None else counted.view.logits.n_passes
         raw, r2 = _scores_of(result)
         scores = check_vector(f"the scores of {name}", raw, instance.d)
         return Attribution(
-            scores, name, chosen, instance.n_queries - before, passes, r2,
+            scores, name, chosen, instance.thread_queries - before, passes, r2,
             arguments.get("n_samples"), arguments.get("seed"), options, result)
+
+    def _check_complete(self, name: str, options: Mapping[str, Any]) -> None:
+        """Raise a TypeError for an option that is needed and not given."""
+        parameters = signature(self.function).parameters.values()
+        for p in parameters:
+            needed = p.default is Parameter.empty and p.kind is not Parameter.VAR_KEYWORD
+            if needed and p.name not in (*_COMMON, *options):
+                others = ", ".join(self.options)
+                raise TypeError(f"option {p.name!r} of {name} is missing; allowed: {others}")
 
     def _drawing(self, n_samples: int | None, seed: int) -> dict[str, int]:
         """The arguments of a method that draws."""
         arguments = {}
-        if self.n_samples is not None:
-            asked = self.n_samples if n_samples is None else n_samples
-            arguments["n_samples"] = check_count("n_samples", asked)
+        asked = self.n_samples if n_samples is None else check_count("n_samples", n_samples)
+        if self.n_samples is not None: arguments["n_samples"] = check_count("n_samples", asked)
         if self.seeded: arguments["seed"] = seed
         return arguments
 
 class _CountedLogits:
-    """A view's logits that count the inputs which they are asked for."""
+    """A view's logits that count the inputs which they are asked for.
 
-    def __init__(self, logits: Callable):
+    Raises: a ValueError for a target that is none of their columns.
+    """
+
+    def __init__(self, logits: Callable, target: int):
         self.logits = logits
+        self.target = target
         self.n_passes = 0
 
     def __call__(self, points: Any) -> Any:
         self.n_passes += len(points)
-        return self.logits(points)
+        logits = self.logits(points)
+        check_count("target", self.target, 0, logits.shape[1] - 1)
+        return logits
 
-def _count_passes(instance: Any) -> Any:
+def _count_passes(instance: Any, target: int) -> Any:
     """The instance with a view that counts its passes."""
     if instance.view is None: return instance
-    logits = _CountedLogits(instance.view.logits)
+    logits = _CountedLogits(instance.view.logits, target)
     return replace(instance, view=replace(instance.view, logits=logits))
 
 def _scores_of(result: Any) -> tuple[np.ndarray, float | None]:
@@ -158,13 +174,13 @@ METHODS: dict[str, Method] = Methods({
     "gradient_x_input": Method(
         "Gradient x Input", "LFA A.2.8", gradients.gradient_x_input, "gradients", "1"),
     "integrated_gradients": Method(
-        "IntGrad", "LFA A.2.7", gradients.integrated_gradients, "gradients", "n_samples"),
+        "IntGrad", "LFA A.2.7", gradients.integrated_gradients, "gradients", "n_samples + 2"),
     "smoothgrad": Method(
         "SmoothGrad", "LFA A.2.5", gradients.smoothgrad, "gradients", "n_samples"),
     "squaregrad": Method(
         "SquareGrad", "Hooker 2019", gradients.squaregrad, "gradients", "n_samples"),
     "vargrad": Method("VarGrad", "Adebayo 2018", gradients.vargrad, "gradients", "n_samples"),
-    "mfaba": Method("MFABA", "Zhu 2024", gradients.mfaba, "gradients", "at most `most`"),
+    "mfaba": Method("MFABA", "Zhu 2024", gradients.mfaba, "gradients", "at most `most` + 2"),
     "gradcam": Method("Grad-CAM", "Selvaraju 2017", gradients.gradcam, "layers", "2"),
     "gradcam_pp": Method("Grad-CAM++", "Chattopadhay 2018", gradients.gradcam_pp, "layers", "2"),
     "scorecam": Method("Score-CAM", "Wang 2020", gradients.scorecam, "layers", "2 + channels"),
@@ -199,5 +215,6 @@ def explain(
 
     Raises: a ValueError for an unknown method or option, with those that there are; see `Method`.
     """
+    check_instance(instance)
     row = METHODS[check_choice("method", method, METHODS)]
     return row(instance, n_samples, seed, target, **options)

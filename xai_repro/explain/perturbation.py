@@ -8,7 +8,7 @@ __all__ = ['kernel_shap', 'rise', 'hsic', 'sobol', 'occlusion', 'random_ranking'
 # %% ../../nbs/explain/perturbation.ipynb #554fb9b9
 import numpy as np
 
-from ..checks import check_count, check_width
+from ..checks import check_count, check_seed, check_width
 from . import distributions, lfa
 from ..value import ValueFunction, class_scores
 
@@ -32,7 +32,7 @@ def kernel_shap(
 def _uniform_masks(value, target, n_samples, seed) -> tuple[np.ndarray, np.ndarray]:
     """Uniform masks, as LIME's, and the score of each."""
     d = check_width(value)
-    Z = distributions.uniform(weighting=False).sample(n_samples, d, seed)
+    Z = distributions.uniform(weighting=False).sample(n_samples, d, check_seed("seed", seed))
     return Z, class_scores(value, Z, target)
 
 def rise(value: ValueFunction, target: int, n_samples: int = 500, seed: int = 0) -> np.ndarray:
@@ -41,8 +41,12 @@ def rise(value: ValueFunction, target: int, n_samples: int = 500, seed: int = 0)
     Returns: float64 [d].
     Source: Petsiuk et al. 2018.
     """
-    Z, y = _uniform_masks(value, target, check_count("n_samples", n_samples), seed)
+    n_samples = check_count("n_samples", n_samples)
+    Z, y = _uniform_masks(value, target, n_samples, seed)
     return y @ Z/(.5*n_samples)
+
+_MOST_PAIRED = 100_000    # samples of HSIC, whose time grows with their square
+_AT_ONCE = 2**23          # numbers of a kernel, or of designs, in memory
 
 def hsic(value: ValueFunction, target: int, n_samples: int = 500, seed: int = 0) -> np.ndarray:
     """HSIC: tr(KHLH)/(n-1)² of each feature.
@@ -53,18 +57,62 @@ def hsic(value: ValueFunction, target: int, n_samples: int = 500, seed: int = 0)
     Raises: a ValueError for a value function that is constant for half of the pairs of masks.
     Source: Novello et al. 2022.
     """
-    from scipy.spatial.distance import pdist, squareform
-    Z, y = _uniform_masks(value, target, check_count("n_samples", n_samples, 2), seed)
-    distances = pdist(y[:, None])
-    width = np.median(distances)
+    n_samples = check_count("n_samples", n_samples, 2, _MOST_PAIRED)
+    Z, y = _uniform_masks(value, target, n_samples, seed)
+    scaled = y/distributions.power_of_two(y)
+    width = _median_difference(scaled)
     if not width > 0:
         message = (f"value gives {y[0]:g} for half of {n_samples} pairs of masks, so the kernel "
                    "has no width; allowed: a value function that varies")
         raise ValueError(message)
-    L = np.exp(-squareform(distances)**2/(2*width**2))
-    centred = L - L.mean(0) - L.mean(1, keepdims=True) + L.mean()
     s = 2.*Z - 1
-    return ((centred @ s)*s).sum(0)/2/(n_samples - 1)**2
+    return _trace_with_kernel(scaled, width, s)/2/(n_samples - 1)**2
+
+def _median_difference(y: np.ndarray) -> float:
+    """The median of |y_i - y_j| over pairs; to rounding where there are too many to hold."""
+    from scipy.spatial.distance import pdist
+    n = len(y)
+    if n*(n - 1)//2 <= _AT_ONCE: return float(np.median(pdist(y[:, None])))
+    ordered = np.sort(y)
+    half = n*(n - 1)/4
+    low = 0.
+    high = float(np.ptp(y))
+    own = np.arange(1, n + 1)
+    for _ in range(60):
+        middle = (low + high)/2
+        within = np.searchsorted(ordered, ordered + middle, side="right")
+        n_pairs = (within - own).sum()
+        if n_pairs >= half:
+            high = middle
+        else:
+            low = middle
+    return high
+
+def _trace_with_kernel(y: np.ndarray, width: float, s: np.ndarray) -> np.ndarray:
+    """s_jᵀ H L H s_j of each column of s [n, d], L the Gaussian kernel of y: float64 [d]."""
+    n = len(y)
+    rows = max(1, _AT_ONCE//n)
+    blocks = [slice(start, start + rows) for start in range(0, n, rows)]
+    sums = np.zeros(n)
+    total = 0.
+    for block in blocks:
+        L = _kernel_rows(y, block, width)
+        sums = sums + L.sum(0)
+        total = total + L.sum()
+    means = sums/n
+    mean = total/n**2
+    traces = np.zeros(s.shape[1])
+    for block in blocks:
+        L = _kernel_rows(y, block, width)
+        centred = L - means - L.mean(1, keepdims=True) + mean
+        products = (centred @ s)*s[block]
+        traces = traces + products.sum(0)
+    return traces
+
+def _kernel_rows(y: np.ndarray, rows: slice, width: float) -> np.ndarray:
+    """Rows of the Gaussian kernel of y [n]: [b, n]."""
+    distances = np.abs(y[rows, None] - y)
+    return np.exp(-distances**2/(2*width**2))
 
 def sobol(value: ValueFunction, target: int, n_samples: int = 32, seed: int = 0) -> np.ndarray:
     """Total Sobol indices of features that are there or not.
@@ -77,14 +125,19 @@ def sobol(value: ValueFunction, target: int, n_samples: int = 32, seed: int = 0)
     Source: Fel et al. 2021.
     """
     d = check_width(value)
-    check_count("n_samples", n_samples)
-    Z = distributions.uniform(weighting=False).sample(n_samples, d, seed)
+    n_samples = check_count("n_samples", n_samples)
+    Z = distributions.uniform(weighting=False).sample(n_samples, d, check_seed("seed", seed))
     flips = np.concatenate([np.zeros((1, d), bool), np.eye(d, dtype=bool)])
-    designs = Z[:, None] ^ flips                                  # [n, 1 + d, d]
-    y = class_scores(value, designs.reshape(-1, d), target).reshape(n_samples, 1 + d)
+    at_once = max(1, 16*_AT_ONCE//flips.size)
+    parts = []
+    for start in range(0, n_samples, at_once):
+        designs = Z[start:start + at_once, None] ^ flips          # [n, 1 + d, d]
+        parts.append(class_scores(value, designs.reshape(-1, d), target))
+    scores = np.concatenate(parts).reshape(n_samples, 1 + d)
+    y = scores/distributions.power_of_two(scores.ravel())
     variance = y.var()
-    if not variance > 0:
-        message = (f"value gives {y[0, 0]:g} for all of {y.size} masks; "
+    if not np.ptp(y) > 0:
+        message = (f"value gives {scores[0, 0]:g} for all of {y.size} masks; "
                    "allowed: a value function that varies")
         raise ValueError(message)
     return ((y[:, 1:] - y[:, :1])**2).mean(0)/4/variance
@@ -101,4 +154,5 @@ def occlusion(value: ValueFunction, target: int) -> np.ndarray:
 
 def random_ranking(value: ValueFunction, target: int, seed: int = 0) -> np.ndarray:
     """A random permutation of 0..d-1 as scores, float64 [d]: the control."""
-    return np.random.default_rng(seed).permutation(check_width(value)).astype(float)
+    generator = np.random.default_rng(check_seed("seed", seed))
+    return generator.permutation(check_width(value)).astype(float)

@@ -7,15 +7,43 @@ __all__ = ['SetFunction', 'TERMS', 'WEIGHTS', 'DISTANCES', 'SEARCHES', 'Objectiv
            'prefixes', 'lima', 'best_values', 'diminishing_returns']
 
 # %% ../../nbs/explain/subsets.ipynb #0592a6aa
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ..checks import check_choice, check_count, check_scores, check_vector
-from ..value import Columns, MaskedValue, MaskFunction, ValueFunction
+from ..checks import check_callable, check_choice, check_count, check_numbers
+from ..checks import check_scores, check_seed, check_vector, check_width, shown
+from .distributions import check_amount, power_of_two
+from .surrogates import warn_caller
+from ..value import Columns, MaskedValue, MaskFunction, ValueFunction, thread_queries
+
+# %% ../../nbs/explain/subsets.ipynb #af634d63
+_AT_ONCE = 2**22     # distances in memory
+
+def _nearest_of_set(
+    distances: np.ndarray,    # [d, d], infinite on the diagonal
+    masks: np.ndarray,        # bool [n, d]
+) -> np.ndarray:              # float64 [n, d]
+    """The distance of each feature to the nearest one of a set; inf where the set is empty.
+
+    Sets that share all but one feature, as a search has them, are scored together: each takes a
+    row, not a matrix.
+    """
+    shared = np.asarray(masks.all(0))
+    own = masks & ~shared
+    if len(masks) > 1 and (own.sum(1) == 1).all():
+        to_shared = _nearest(distances, shared[None])
+        return np.minimum(to_shared, distances[own.argmax(1)])
+    rows = max(1, _AT_ONCE//distances.size)
+    starts = range(0, len(masks), rows)
+    parts = [_nearest(distances, masks[start:start + rows]) for start in starts]
+    return np.concatenate(parts)
+
+def _nearest(distances: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    to_others = np.where(masks[:, None, :], distances, np.inf)
+    return to_others.min(2)
 
 # %% ../../nbs/explain/subsets.ipynb #ca5d72f3
 SetFunction = Callable[[np.ndarray], np.ndarray]  # masks bool [n, d] -> float64 [n]
@@ -50,14 +78,17 @@ def _check_weights(weights: Any) -> np.ndarray:
     checked = check_vector("weights", weights)
     if len(checked) != len(TERMS) or (checked < 0).any():
         allowed = f"four numbers of at least 0, for {', '.join(TERMS)}"
-        raise ValueError(f"weights is {weights!r}; allowed: {allowed}")
+        raise ValueError(f"weights is {shown(weights)}; allowed: {allowed}")
     return checked
 
 def _unit(vectors: Any) -> np.ndarray:
     """Vectors along the last axis at length 1, float64; a vector of zeros stays."""
-    a = np.asarray(vectors, np.float64)
-    lengths = np.linalg.norm(a, axis=-1, keepdims=True)
-    return a/np.maximum(lengths, 1e-12)
+    a = check_numbers("what features returned", vectors).astype(np.float64)
+    if not np.isfinite(a).all():
+        raise ValueError("features returned NaN or infinite values; allowed: finite numbers")
+    scaled = a/power_of_two(a)
+    lengths = np.linalg.norm(scaled, axis=-1, keepdims=True)
+    return scaled/np.where(lengths > 0, lengths, 1)
 
 class Objective:
     """LiMA's objective of sets of features: masks bool [n, d] -> float64 [n].
@@ -80,7 +111,8 @@ class Objective:
         direction: Any = None,
         distance: str = "cosine",            # between two features' embeddings, or "angle"
     ):
-        self.d = check_count("the number of features", value.n_features, 2)
+        self.d = check_count("the number of features", check_width(value), 2)
+        if features is not None: check_callable("features", features, "masks -> embeddings [n, m]")
         self.value = _counted(value, self.d)
         self.features = None if features is None else _counted(features, self.d)
         self._owners = _owners(self.value, self.features)
@@ -107,7 +139,7 @@ class Objective:
         return _unit(checked)
 
     def _passes(self) -> int:
-        return sum(owner.n_queries for owner in self._owners)
+        return sum(thread_queries(owner) or 0 for owner in self._owners)
 
     @property
     def n_queries(self) -> int:
@@ -153,7 +185,7 @@ class Objective:
                 "the scores of value are no probabilities, so the confidence score is left out; "
                 "set weights[2] to 0 to say so"
             )
-            warnings.warn(message, stacklevel=4)
+            warn_caller(message)
             return np.zeros(n)
         entropy = entr(scores).sum(1)
         return 1 - entropy/np.log(K)
@@ -169,8 +201,7 @@ class Objective:
             embeddings = _unit(self.features(singles))
             self._distances = self.distance(embeddings @ embeddings.T)
             np.fill_diagonal(self._distances, np.inf)
-        to_others = np.where(masks[:, None, :], self._distances, np.inf)
-        nearest = to_others.min(2)
+        nearest = _nearest_of_set(self._distances, masks)
         has_others = masks.sum(1, keepdims=True) > 1
         return np.where(masks & has_others, nearest, 0).sum(1)
 
@@ -180,9 +211,18 @@ def with_each(
     candidates: Sequence[int] | np.ndarray,   # n features, one more for each set
     d: int,                          # number of features
 ) -> np.ndarray:                     # bool [n, d]
-    """The sets of the chosen features and one of the candidates."""
+    """The sets of the chosen features and one of the candidates.
+
+    Raises: a ValueError for no number of features, and features that there are not.
+    """
+    d = check_count("d", d)
+    shared = list(chosen)
+    features = np.array([*shared, *candidates], int)
+    if features.size and (features.min() < 0 or features.max() >= d):
+        known = f"chosen and candidates go from {features.min()} to {features.max()}"
+        raise ValueError(f"{known}; allowed: 0 to {d - 1}, of d = {d} features")
     masks = np.zeros((len(candidates), d), bool)
-    masks[:, list(chosen)] = True
+    masks[:, shared] = True
     masks[np.arange(len(candidates)), candidates] = True
     return masks
 
@@ -286,7 +326,10 @@ def importance(
 
     Source: LiMA, Eq. 11.
     """
-    sums = terms[:, 0] + terms[:, 1]
+    table = check_numbers("terms", terms).astype(np.float64)
+    if table.ndim != 2 or len(table) < 2 or table.shape[1] < 2 or not np.isfinite(table).all():
+        raise ValueError(f"terms has shape {table.shape}; allowed: [d + 1, 4] of finite numbers")
+    sums = table[:, 0] + table[:, 1]
     steps = np.abs(np.diff(sums))[1:]
     fallen = np.concatenate([[0.0], np.cumsum(steps)])
     total = fallen[-1]
@@ -297,8 +340,11 @@ def prefixes(
     order: np.ndarray,  # int [d], a permutation
 ) -> np.ndarray:        # bool [d + 1, d]
     """The sets of the first 0, 1, ..., d features of an order."""
-    ranks = np.asarray(order).argsort()
-    sizes = np.arange(len(order) + 1)
+    features = check_numbers("order", order)
+    if features.ndim != 1 or (np.sort(features) != np.arange(len(features))).any():
+        raise ValueError(f"order is {shown(order)}; allowed: a permutation of 0..d-1")
+    ranks = features.argsort()
+    sizes = np.arange(len(features) + 1)
     return ranks[None] < sizes[:, None]
 
 def lima(
@@ -341,11 +387,11 @@ def best_values(
 
     Raises: a ValueError for d outside 1..16.
     """
-    check_count("d", d, 1, 16)
+    d = check_count("d", d, 1, 16)
     codes = np.arange(2**d)
     bits = codes[:, None] >> np.arange(d) & 1
     masks = bits.astype(bool)
-    values = np.asarray(f(masks), np.float64)
+    values = check_scores("f", check_callable("f", f)(masks), len(masks), 1)
     sizes = masks.sum(1)
     best = []
     for k in range(d + 1):
@@ -365,9 +411,10 @@ def diminishing_returns(
     Raises: a ValueError for d below 2 or n below 1.
     Source: LiMA, Eq. 1.
     """
-    check_count("n", n)
-    check_count("d", d, 2)
-    rng = np.random.default_rng(seed)
+    d = check_count("d", d, 2)
+    n = check_amount("n", n, d)
+    check_callable("f", f)
+    rng = np.random.default_rng(check_seed("seed", seed))
     drawn = rng.random((n, d))
     ranks = drawn.argsort(1).argsort(1)         # a random order of the features each
     last = ranks == d - 1                       # a feature that is in neither set
@@ -376,7 +423,7 @@ def diminishing_returns(
     gains = []
     for size in sizes.T:
         masks = ranks < size[:, None]
-        before = np.asarray(f(masks), np.float64)
-        after = np.asarray(f(masks | last), np.float64)
+        before = check_scores("f", f(masks), n, 1)
+        after = check_scores("f", f(masks | last), n, 1)
         gains.append(after - before)
     return np.stack(gains, 1)

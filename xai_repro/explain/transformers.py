@@ -6,11 +6,17 @@
 __all__ = ['rollout', 'feature_masks', 'vit_cx']
 
 # %% ../../nbs/explain/transformers.ipynb #3c5a22a6
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..checks import check_count, check_real
+from ..ground import import_quietly
+from ..checks import check_choice, check_count, check_real, check_seed, check_type
+from ..modes import evaluating
 from ..vision_transformers import kind_of, logits_of, outputs
 
 # %% ../../nbs/explain/transformers.ipynb #0c6607de
@@ -19,11 +25,13 @@ def rollout(
 ) -> torch.Tensor:             # [B, N], a score a patch
     """Attention rollout.
 
-    Raises: a ValueError for another shape.
+    Raises: a TypeError for no tensor, a ValueError for another shape.
     Source: Abnar and Zuidema 2020.
     """
-    if attentions.ndim != 5 or attentions.shape[3] != attentions.shape[4]:
-        shape = list(attentions.shape)
+    allowed = "a tensor [B, depth, heads, 1 + N, 1 + N]"
+    check_type("attentions", attentions, torch.Tensor, allowed)
+    shape = list(attentions.shape)
+    if attentions.ndim != 5 or shape[3] != shape[4] or 0 in shape:
         message = f"attentions has shape {shape}; allowed: [B, depth, heads, 1 + N, 1 + N]"
         raise ValueError(message)
     n_tokens = attentions.shape[-1]
@@ -47,20 +55,22 @@ def feature_masks(
 ) -> torch.Tensor:            # [m, p] in [0, 1]
     """Merge maps where the cosine distance of all in a group is below the threshold.
 
-    Raises: a ValueError for a threshold that is not above 0.
+    Raises: a TypeError for no tensor, a ValueError for other maps, and for a threshold that is not
+    above 0.
     Source: ViT-CX (Xie et al. 2023).
     """
-    from sklearn.cluster import (  # type: ignore[import-untyped]  # scikit-learn has no stubs
-        AgglomerativeClustering,
-    )
-
+    check_type("maps", maps, torch.Tensor, "a tensor [D, p], D of at least 2")
+    if maps.ndim != 2 or len(maps) < 2 or not torch.isfinite(maps).all():
+        shape = list(maps.shape)
+        raise ValueError(f"maps has shape {shape}; allowed: finite numbers [D, p], D >= 2")
+    limit = check_real("threshold", threshold)
     stretched = _unit_range(maps)
     directions = F.normalize(stretched, dim=1)
     cosines = directions @ directions.T
     distances = (1 - cosines).clamp(min=0)
-    clustering = AgglomerativeClustering(
+    clustering = import_quietly("sklearn.cluster").AgglomerativeClustering(
         n_clusters=None,  # pyright: ignore[reportArgumentType] - documented: None
-        distance_threshold=check_real("threshold", threshold),
+        distance_threshold=limit,
         metric="precomputed",
         linkage="complete",
     )
@@ -72,13 +82,22 @@ def feature_masks(
     sums = zeros.index_add_(0, index, stretched)
     return _unit_range(sums)
 
-def _class_probabilities(network: nn.Module, images: torch.Tensor, target: int) -> torch.Tensor:
-    """Probabilities [n] of a class, of normalised images [n, 3, H, W], 64 at once."""
-    probabilities = []
+_SCORES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {     # what outputs mean
+    "softmax": partial(torch.softmax, dim=1),
+    "sigmoid": torch.sigmoid,
+    "identity": torch.clone,
+}
+
+def _class_scores(
+    network: nn.Module, images: torch.Tensor, target: int, output: str,
+) -> torch.Tensor:
+    """Scores [n] of a class, of normalised images [n, 3, H, W], 64 at once."""
+    scores = []
     for part in images.split(64):
         logits = logits_of(network, part).float()
-        probabilities.append(logits.softmax(1)[:, target])
-    return torch.cat(probabilities)
+        check_count("target", target, 0, logits.shape[1] - 1)
+        scores.append(_SCORES[output](logits)[:, target])
+    return torch.cat(scores)
 
 @torch.no_grad()
 def vit_cx(
@@ -88,33 +107,56 @@ def vit_cx(
     threshold: float = .1,        # of the cosine distance within a group of maps
     noise: float = .1,            # standard deviation, in the unit of normalised pixels
     seed: int = 0,
+    output: str = "softmax",      # what makes scores of outputs; or "sigmoid", "identity"
 ) -> torch.Tensor:                # float32 [H, W]
     """ViT-CX's heat map.
 
     Masks are enlarged bilinearly, noise is where a mask is not. Two passes, and two for each mask.
 
-    Raises: a ValueError as `kind_of` does.
+    Raises: a ValueError as `kind_of` does, and for another image, target or output; a TypeError for
+    an image that is no tensor.
     Source: Xie et al. 2023.
     """
     kind = kind_of(network)
+    check_choice("output", output, _SCORES)
+    check_real("noise", noise, strict=False)
+    check_real("threshold", threshold)
+    with evaluating(network):
+        maps = _token_maps(network, kind, image)
+        flat_masks = feature_masks(maps, threshold)
+        return _heat(network, image, target, flat_masks, noise, seed, output)
+
+def _token_maps(network: nn.Module, kind: Any, image: torch.Tensor) -> torch.Tensor:
+    """What the last layer says of patches, enlarged to the image: [D, H*W]."""
+    allowed = "a tensor of finite numbers [3, H, W], normalised as the network wants it"
+    check_type("image", image, torch.Tensor, allowed)
+    if image.ndim != 3 or len(image) != 3 or not torch.isfinite(image).all():
+        raise ValueError(f"image has shape {list(image.shape)}; allowed: {allowed}")
     patch = kind.patch(network)
     height, width = image.shape[1:]
-    images = image[None]
     layer = kind.last(network)
-    tokens = outputs(network, [layer], images)[0]
+    tokens = outputs(network, [layer], image[None])[0]
     patches = tokens[0, 1:]
     maps = patches.T.reshape(1, -1, height//patch, width//patch)
     enlarged = F.interpolate(maps, (height, width), mode="bilinear", antialias=True)
-    flat_masks = feature_masks(enlarged[0].flatten(1), threshold)
+    return enlarged[0].flatten(1)
+
+def _heat(
+    network: nn.Module, image: torch.Tensor, target: int, flat_masks: torch.Tensor, noise: float,
+    seed: int, output: str,
+) -> torch.Tensor:
+    """The sum of masks by how much each matters: float32 [H, W]."""
+    height, width = image.shape[1:]
+    images = image[None]
     masks = flat_masks.view(-1, 1, height, width)
     generator = torch.Generator()
-    generator.manual_seed(check_count("seed", seed, 0))
+    generator.manual_seed(check_seed("seed", seed))
     drawn = torch.randn(len(masks), *image.shape, generator=generator)
     everywhere = noise*drawn.to(image.device)
     hidden = everywhere*(1 - masks)
-    masked = _class_probabilities(network, image*masks + hidden, target)
-    noisy = _class_probabilities(network, image + hidden, target)
-    whole = _class_probabilities(network, images, target)
+    masked = _class_scores(network, image*masks + hidden, target, output)
+    noisy = _class_scores(network, image + hidden, target, output)
+    whole = _class_scores(network, images, target, output)
     scores = masked - noisy + whole
     weighted = scores[:, None, None]*masks[:, 0]
     coverage = masks[:, 0].sum(0).clamp(min=1e-12)

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 
 from ..cache import Answers, Cache
-from ..checks import check_count, check_masks, to_numpy
+from ..checks import check_callable, check_count, check_masks, check_vector, shown
 from .instance import Instance, make_identity, make_instance
+from .outputs import take_scores
+from ..modes import evaluating
 from ..value import MaskedValue
 
 # %% ../../nbs/inputs/audio.ipynb #b25023b5
@@ -37,16 +39,14 @@ class MaskedSound(MaskedValue):
         answers: Answers | None = None,    # where scores are stored on disk
     ):
         super().__init__(batch_size, cache_size, answers)
-        self.predict = predict
-        self.waveform = _check_waveform(waveform)
-        self.window = check_count("window", window, 4, len(self.waveform))
+        self.predict = check_callable("predict", predict, "a function of waveforms [B, T]")
+        self.window = check_count("window", window, 4)
+        self.waveform = _check_waveform(waveform, self.window)
         self._hann = torch.hann_window(self.window)
         self._transform = torch.stft(
             self.waveform, self.window, window=self._hann, return_complex=True)
         bins, frames = self._transform.shape
-        times = check_count("cells[0]", cells[0], 1, frames)
-        bands = check_count("cells[1]", cells[1], 1, bins)
-        self.cells = (times, bands)
+        self.cells = times, bands = _check_cells(cells, frames, bins)
         self.n_features = times*bands
         time_of = torch.arange(frames)*times//frames
         band_of = torch.arange(bins)*bands//bins
@@ -59,15 +59,27 @@ class MaskedSound(MaskedValue):
         return torch.istft(heard, self.window, window=self._hann, length=len(self.waveform))
 
     def _score(self, masks: np.ndarray) -> Any:
-        return self.predict(self.render(masks))
+        with torch.no_grad(), evaluating(self.predict):
+            return take_scores(self.predict(self.render(masks)), "model")
 
-def _check_waveform(waveform: Any) -> torch.Tensor:
-    w = np.asarray(to_numpy(waveform), np.float32)
-    if w.ndim != 1 or len(w) < 4 or not np.isfinite(w).all() or np.abs(w).max() > 1:
-        message = (f"waveform has shape {w.shape}; "
-                   "allowed: one channel [T] of finite numbers in [-1, 1]")
-        raise ValueError(message)
-    return torch.from_numpy(w.copy())
+def _check_waveform(waveform: Any, window: int) -> torch.Tensor:
+    """The waveform as float32 [T], T of at least a window."""
+    allowed = "one channel [T] of finite numbers in [-1, 1]"
+    w = check_vector("waveform", waveform).astype(np.float32)
+    if len(w) < window:
+        raise ValueError(f"waveform has shape {w.shape}; allowed: {allowed}, T >= {window}")
+    if np.abs(w).max() > 1:
+        ranges = f"waveform has shape {w.shape} and ranges from {w.min():g} to {w.max():g}"
+        raise ValueError(f"{ranges}; allowed: {allowed}")
+    return torch.from_numpy(w)
+
+def _check_cells(cells: Any, frames: int, bins: int) -> tuple[int, int]:
+    """Stretches of time and bands of frequency."""
+    if not isinstance(cells, (tuple, list)) or len(cells) != 2:
+        allowed = "two whole numbers: stretches of time, bands of frequency"
+        raise ValueError(f"cells is {shown(cells)}; allowed: {allowed}")
+    times = check_count("cells[0]", cells[0], 1, frames)
+    return times, check_count("cells[1]", cells[1], 1, bins)
 
 # %% ../../nbs/inputs/audio.ipynb #0cdcc5be
 def audio_instance(
@@ -82,11 +94,14 @@ def audio_instance(
 ) -> Instance:
     """A sound whose time-frequency cells are the features.
 
-    Raises: a ValueError for another waveform, number of cells or target.
+    Raises: a TypeError for another model, a ValueError for another waveform, number of cells or
+    target.
     """
     predict = getattr(model, "predict", model)
+    check_callable("model", predict, "a function of waveforms [B, T] -> scores [B, K]")
     value = MaskedSound(predict, waveform, cells, window)
-    identity = make_identity(model, "sound", value.waveform, cells, window)
-    names = tuple(f"time {t}, band {b}" for t in range(cells[0]) for b in range(cells[1]))
+    identity = make_identity(model, "sound", value.waveform, value.cells, value.window)
+    times, bands = value.cells
+    names = tuple(f"time {t}, band {b}" for t in range(times) for b in range(bands))
     return make_instance(
         value, identity, target, cache, name=name, label=label, feature_names=names, model=model)

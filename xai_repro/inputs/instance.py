@@ -6,7 +6,8 @@
 __all__ = ['model_identity', 'make_identity', 'Differentiable', 'Instance', 'make_instance', 'function_instance']
 
 # %% ../../nbs/inputs/instance.ipynb #2f7177e7
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
@@ -16,27 +17,34 @@ import torch
 from torch import nn
 
 from ..cache import Cache
-from ..checks import check_choice, check_count, to_numpy
+from ..checks import check_choice, check_count, check_type, to_numpy
 from ..ground import digest
+from .outputs import as_scores
 from ..value import OPERATORS, MaskedValue, MaskFunction
 
 # %% ../../nbs/inputs/instance.ipynb #a940d81c
 def model_identity(model: Any) -> Any:
-    """What determines a model's answers: its own `identity()` and its preprocessing.
+    """What determines a model's answers: its own `identity()`, preprocessing and output.
 
     Returns: None for a model that does not say.
     """
     own = getattr(model, "identity", None)
     if not callable(own): return None
-    return own(), repr(getattr(model, "preprocessing", None))
+    named = (getattr(model, name, None) for name in ("preprocessing", "output"))
+    from xai_repro.inputs.description import describe
+    return own(), *map(describe, named)
 
 def make_identity(model: Any, *parts: Any) -> str | None:
-    """The key of a value function: a digest of its model and of `parts` (arrays, texts, numbers).
+    """The key of a value function: a digest of its model and of `parts`.
+
+    Parts are arrays, texts, numbers, removals: whatever `description.describe` takes.
 
     Returns: 64 hexadecimal digits, or None where the model does not say what it is.
     """
     known = model_identity(model)
-    return None if known is None else digest(known, *parts)
+    if known is None: return None
+    from xai_repro.inputs.description import describe
+    return digest(known, *map(describe, parts))
 
 # %% ../../nbs/inputs/instance.ipynb #4e67a42b
 @dataclass(frozen=True, eq=False)
@@ -51,12 +59,11 @@ class Differentiable:
     network: nn.Module | None = field(default=None, repr=False)   # whose layers may be read
     spread: Callable[[torch.Tensor], torch.Tensor] | None = field(default=None, repr=False)
     # [n, d] -> [n, *shape], numbers of features at the numbers of the input
-    probabilities: bool = True                       # whether scores are the softmax of logits
+    output: str | None = None    # in outputs.KINDS: what makes scores of logits; by their number
 
     def scores(self, points: torch.Tensor) -> torch.Tensor:
         """Differentiable scores [B, K] of inputs [B, *shape]: what the value function gives."""
-        logits = self.logits(points)
-        return logits.softmax(1) if self.probabilities else logits
+        return as_scores(self.logits(points), self.output)
 
 # %% ../../nbs/inputs/instance.ipynb #5a167cbf
 @dataclass(frozen=True, eq=False)
@@ -90,6 +97,11 @@ class Instance:
     def n_queries(self) -> int:
         """Perturbations that its value function was asked for and had not in memory."""
         return self.value.n_queries
+
+    @property
+    def thread_queries(self) -> int:
+        """Those of them that the present thread asked for."""
+        return self.value.thread_queries
 
     @property
     def n_passes(self) -> int:
@@ -164,7 +176,7 @@ class Instance:
 
     def explained_as(self, target: int) -> "Instance":
         """The same instance with another class to explain."""
-        target = check_count("target", target, 0)
+        target = _check_target(target, self.value, self.class_names)
         if target == self.target: return self
         return replace(self, target=target, identity=digest(self.value_identity, target))
 
@@ -226,6 +238,19 @@ class Instance:
             gradients.append(gradient.double().cpu().numpy())
         return np.concatenate(scores), np.concatenate(gradients)
 
+def _check_target(target: Any, value: Any, class_names: Sequence[str]) -> int:
+    """A class to explain: one of those that there are, where their number is known."""
+    n_classes = len(class_names) or getattr(value, "_n_outputs", None)
+    return check_count("target", target, 0, None if n_classes is None else n_classes - 1)
+
+def _check_cache(cache: Any, identity: str | None) -> None:
+    """Raise a TypeError for what is no Cache, and warn where nothing would be stored."""
+    check_type("cache", cache, (Cache, type(None)), "a Cache, or None for memory only")
+    if cache is None or identity is not None: return
+    message = ("cache is not used: the model does not say what it is; to store its answers give "
+               "it a method `identity()` that returns what determines them")
+    warnings.warn(message, UserWarning, stacklevel=4)
+
 def make_instance(
     value: MaskedValue,
     identity: str | None,              # of the value function, as from `make_identity`
@@ -235,15 +260,17 @@ def make_instance(
 ) -> Instance:
     """An instance of a value function: gives it its memory on disk, and finds its target.
 
-    A target that is none of the scores' columns is refused when it is first asked for: finding
-    out sooner would cost a pass.
+    A target that is none of the classes is refused at once where their names are known, or the
+    model was asked already; else when it is first asked for: finding out sooner would cost a pass.
 
-    Raises: a ValueError for a target that is no count.
+    Warns: where there is a cache, and a model that does not say what it is: nothing is stored.
+    Raises: a TypeError for another cache, a ValueError for a target that is none of the classes.
     """
+    _check_cache(cache, identity)
     if cache is not None and identity is not None: value.answers = cache.answers(identity)
     whole = np.ones((1, value.n_features), bool)
     if target is None: target = int(value(whole)[0].argmax())
-    target = check_count("target", target, 0)
+    target = _check_target(target, value, fields.get("class_names", ()))
     of_value = uuid4().hex if identity is None else identity
     key = digest(of_value, target)
     return Instance(value, target, key, cache=cache, value_identity=of_value, **fields)

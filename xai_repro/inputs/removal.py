@@ -29,6 +29,7 @@ from xai_repro.checks import (
     check_real,
     check_segments,
     check_vector,
+    shown,
 )
 from ..ground import digest
 from .segmentation import Spread
@@ -36,28 +37,61 @@ from .segmentation import Spread
 # %% ../../nbs/inputs/removal.ipynb #15f8a957
 Renderer = Callable[[torch.Tensor], torch.Tensor]  # masks bool [n, d] -> images [n, 3, H, W]
 
-class _Memory(threading.local):
-    """A thread's memory for the images of a batch, up to 128 MB.
+class _Buffer:
+    """Memory for the images of a batch, and what was given out of it last."""
+
+    def __init__(self, size: int):
+        self.numbers = np.empty(size, np.float32)
+        self.given: weakref.ref[np.ndarray] | None = None
+
+    def is_free(self) -> bool:
+        """Whether nobody holds what was given out."""
+        return self.given is None or self.given() is None
+
+    def give(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """A tensor in this memory."""
+        numbers = self.numbers[:math.prod(shape)]  # a tensor holds it, and so does every view of it
+        self.given = weakref.ref(numbers)
+        return torch.from_numpy(numbers).view(shape)
+
+class _Memory:
+    """Memory for the images of batches, up to 4 times 128 MB, whatever threads there are.
 
     It is written again once nobody holds what was given out: fetching new pages from the
     system takes longer than filling them.
     """
-    most = 2**25  # numbers
+    most = 2**25     # numbers of one batch
+    n_buffers = 4    # as many batches are kept
 
     def __init__(self) -> None:
-        self._own = np.empty(0, np.float32)
-        self._given: weakref.ref[np.ndarray] | None = None
+        self._buffers: list[_Buffer] = []
+        self._lock = threading.Lock()
 
     def __call__(self, shape: tuple[int, ...]) -> torch.Tensor | None:
         """None for so few images that much memory would be held by them, and for too many."""
         size = math.prod(shape)
-        if size > self.most or 2*size < self._own.size: return None
-        in_use = self._given is not None and self._given() is not None
-        if size > self._own.size or in_use:
-            self._own = np.empty(size, np.float32)
-        given = self._own[:size]  # a tensor holds it, and so does every view of the tensor
-        self._given = weakref.ref(given)
-        return torch.from_numpy(given).view(shape)
+        if size > self.most: return None
+        if not self._lock.acquire(blocking=False): return None    # nobody waits for memory
+        try:
+            buffer = self._buffer_for(size)
+            return None if buffer is None else buffer.give(shape)
+        finally:
+            self._lock.release()
+
+    def _buffer_for(self, size: int) -> _Buffer | None:
+        """A free buffer that fits, or a new one; None where there is no room for one."""
+        free = [buffer for buffer in self._buffers if buffer.is_free()]
+        fitting = [b for b in free if size <= b.numbers.size <= 2*size]
+        if fitting: return fitting[0]
+        too_small = [b for b in free if b.numbers.size < size]
+        if free and not too_small: return None
+        if too_small:
+            self._buffers.remove(too_small[0])
+        elif len(self._buffers) == self.n_buffers:
+            return None
+        made = _Buffer(size)
+        self._buffers.append(made)
+        return made
 
 _memory = _Memory()
 
@@ -159,7 +193,7 @@ class Constant(Removal):
     def __post_init__(self) -> None:
         colour = check_vector("rgb", self.rgb, 3)
         if colour.min() < 0 or colour.max() > 1:
-            raise ValueError(f"rgb is {self.rgb}; allowed: three numbers in [0, 1]")
+            raise ValueError(f"rgb is {shown(self.rgb)}; allowed: three numbers in [0, 1]")
 
     def baseline(self, image: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
         """Return [3, H, W], the colour everywhere."""
@@ -181,6 +215,10 @@ class Blur(Removal):
         """Return [3, H, W], the blurred image."""
         from skimage.filters import gaussian
 
+        most = 10*sum(image.shape[1:])
+        if self.sigma > most:
+            allowed = f"at most {most}, ten times the image's sides together"
+            raise ValueError(f"sigma is {self.sigma:g}; allowed: {allowed}")
         pixels = image.cpu().double().numpy()
         blurred = gaussian(pixels, sigma=self.sigma, channel_axis=0)
         return torch.as_tensor(blurred, dtype=image.dtype, device=image.device).clamp(0, 1)
@@ -253,11 +291,11 @@ INPAINTERS: dict[str, InpaintingMethod] = {
 }
 
 def _inpainting_method(name: str) -> InpaintingMethod:
-    if name in INPAINTERS: return INPAINTERS[name]
+    if isinstance(name, str) and name in INPAINTERS: return INPAINTERS[name]
     allowed = ", ".join(INPAINTERS)
     if "neural" not in INPAINTERS:
         allowed += ", and neural after `import xai_repro.zoo.inpainter`"
-    raise ValueError(f"method is {name!r}; allowed: {allowed}")
+    raise ValueError(f"method is {shown(name)}; allowed: {allowed}")
 
 class Inpaint(Removal):
     """Absent segments show what an inpainter paints there (LIME-G).
@@ -339,7 +377,7 @@ class Inpaint(Removal):
 def _check_generator(generator: Any, options: dict[str, Any]) -> None:
     if not callable(generator):
         allowed = "a callable (images [B, 3, H, W], holes bool [B, 1, H, W]) -> images"
-        raise TypeError(f"generator is {generator!r}; allowed: {allowed}")
+        raise TypeError(f"generator is {shown(generator)}; allowed: {allowed}")
     if options:
         allowed = "with a generator of your own: none"
         raise ValueError(f"options are {sorted(options)}; allowed {allowed}")

@@ -6,18 +6,34 @@
 __all__ = ['quickshift', 'slic', 'slico', 'grid', 'seeds', 'disjoint', 'from_masks', 'sam', 'Spread']
 
 # %% ../../nbs/inputs/segmentation.ipynb #0b1ba7ea
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..checks import check_count, check_images, check_real, to_numpy
+from ..checks import check_callable, check_count, check_images, check_numbers, check_real
+from ..checks import check_seed, to_numpy
 
 # %% ../../nbs/inputs/segmentation.ipynb #9aef9541
 def _height_width_channel(image: torch.Tensor) -> np.ndarray:
     checked = check_images("image", image, 3).detach().cpu()
+    if checked.dtype not in (torch.float32, torch.float64):
+        cure = "image.float(): borders depend on digits that it lacks"
+        raise TypeError(f"image has dtype {checked.dtype}; allowed: float32 or float64; {cure}")
     return checked.permute(1, 2, 0).double().numpy()
+
+def _check_width(name: str, value: Any, pixels: np.ndarray) -> float:
+    """A width in pixels that is not much wider than the image [H, W, 3], which it would be lost on.
+
+    Raises: a ValueError.
+    """
+    width = check_real(name, value, strict=False)
+    most = max(10, sum(pixels.shape[:2]))
+    if width <= most: return width
+    raise ValueError(f"{name} is {width:g}; allowed: at most {most}, the image's sides together")
 
 def _eight_bits(image: torch.Tensor) -> np.ndarray:
     return (255*_height_width_channel(image)).round().astype(np.uint8)
@@ -43,13 +59,17 @@ def quickshift(
     import skimage.segmentation
 
     pixels = _height_width_channel(image)
+    width = _check_width("kernel_size", kernel_size, pixels)
+    if width < 1: raise ValueError(f"kernel_size is {width:g}; allowed: 1 or more")
+    colour_weight = check_real("ratio", ratio, strict=False)
+    if colour_weight > 1: raise ValueError(f"ratio is {colour_weight:g}; allowed: from 0 to 1")
     labels = skimage.segmentation.quickshift(
         pixels,
         # documented as floats; pyright infers int from the defaults
-        kernel_size=check_real("kernel_size", kernel_size),  # pyright: ignore[reportArgumentType]
+        kernel_size=width,  # pyright: ignore[reportArgumentType]
         max_dist=check_real("max_dist", max_dist),  # pyright: ignore[reportArgumentType]
-        ratio=check_real("ratio", ratio, strict=False),
-        rng=seed,
+        ratio=colour_weight,
+        rng=check_seed("seed", seed),
     )
     return _contiguous(labels)
 
@@ -73,7 +93,7 @@ def slic(
         pixels,
         n_segments=check_count("n_segments", n_segments, 1, height*width),
         compactness=check_real("compactness", compactness),
-        sigma=check_real("sigma", sigma, strict=False),
+        sigma=_check_width("sigma", sigma, pixels),
         start_label=0,
     )
     return _contiguous(labels)
@@ -90,7 +110,8 @@ def slico(
     import skimage.segmentation
 
     pixels = _height_width_channel(image)
-    wanted = check_count("n_segments", n_segments)
+    height, width = pixels.shape[:2]
+    wanted = check_count("n_segments", n_segments, 1, height*width)
     labels = skimage.segmentation.slic(pixels, n_segments=wanted, start_label=0, slic_zero=True)
     return _contiguous(labels)
 
@@ -122,20 +143,48 @@ def seeds(
 ) -> torch.Tensor:          # int64 [H, W], labels 0..d-1
     """SEEDS superpixels: blocks whose borders move while that makes their colour histograms purer.
 
-    Raises: an ImportError that says what to install; a TypeError or ValueError on a bad argument.
+    Raises: an ImportError that says what to install; a TypeError or ValueError on a bad argument,
+    and for an image too small for so many segments.
     Source: LiMA's released scripts.
     """
+    pixels = np.ascontiguousarray(_eight_bits(image))
+    height, width = pixels.shape[:2]
+    wanted = check_count("n_segments", n_segments, 2, max(2, height*width))
+    levels = check_count("levels", levels, 1, _MOST_LEVELS)
+    iterations = check_count("iterations", iterations, 1, _MOST_ITERATIONS)
+    _check_blocks(height, width, wanted, levels)
     try:
         from cv2.ximgproc import createSuperpixelSEEDS
     except ImportError:
         install = "pip install opencv-contrib-python-headless"
         raise ImportError(f"SEEDS needs opencv's contributed modules: {install}") from None
-    pixels = np.ascontiguousarray(_eight_bits(image))
-    height, width = pixels.shape[:2]
-    wanted = check_count("n_segments", n_segments, 2)
-    superpixels = createSuperpixelSEEDS(width, height, 3, wanted, check_count("levels", levels))
-    superpixels.iterate(pixels, check_count("iterations", iterations))
+    superpixels = createSuperpixelSEEDS(width, height, 3, wanted, levels)
+    superpixels.iterate(pixels, iterations)
     return _contiguous(superpixels.getLabels())
+
+_MOST_LEVELS = 16           # 2**16 blocks a side
+_MOST_ITERATIONS = 10_000
+
+def _check_blocks(height: int, width: int, n_segments: int, levels: int) -> None:
+    """Raise a ValueError where opencv would have no block at some level, or one level only.
+
+    It asks nobody, and reads and writes outside its memory there. It makes at least 10
+    superpixels, rows * columns, of 2 x 2 blocks at each level, and leaves levels out until a
+    block has a pixel a side.
+    """
+    n_rows = int(np.sqrt(np.float32(max(n_segments, 10)*height/width)))
+    n_columns = n_rows*width//height
+    n_levels = max(levels, 2)
+    if n_rows > 0 and n_columns > 0:
+        blocks = min(width/n_columns, height/n_rows)
+        while n_levels > 1 and blocks < 2**(n_levels - 1): n_levels -= 1
+        size = 2**(n_levels - 1)
+        rows_of_blocks = height//math.ceil(height/n_rows/size)
+        columns_of_blocks = width//math.ceil(width/n_columns/size)
+        has_blocks = min(rows_of_blocks, columns_of_blocks) >= size
+        if n_levels > 1 and has_blocks: return
+    given = f"image is {height} x {width}, too small or too narrow for {n_segments} segments"
+    raise ValueError(f"{given} by SEEDS; allowed: fewer n_segments, or a larger image (or slic)")
 
 # %% ../../nbs/inputs/segmentation.ipynb #8ab3afb7
 def disjoint(
@@ -147,8 +196,9 @@ def disjoint(
     Raises: a ValueError for other masks and for a share below 0.
     Source: LiMA, Algorithm 2.
     """
-    regions = to_numpy(masks)
-    if regions.dtype != bool or regions.ndim != 3 or not len(regions):
+    regions = check_numbers("masks", masks, "bool [k, H, W], k at least 1")
+    least = check_real("least", least, strict=False)
+    if regions.dtype != bool or regions.ndim != 3 or not regions.size:
         given = f"dtype {regions.dtype} and shape {regions.shape}"
         raise ValueError(f"masks has {given}; allowed: bool [k, H, W], k at least 1")
     regions = regions.copy()
@@ -157,7 +207,7 @@ def disjoint(
             larger = i if regions[i].sum() > regions[j].sum() else j
             regions[larger] &= ~(regions[i] & regions[j])
     shares = regions.mean((1, 2))
-    large = regions[shares > check_real("least", least, strict=False)]
+    large = regions[shares > least]
     rest = ~large.any(0, keepdims=True)
     return _contiguous(np.concatenate([large, rest]).argmax(0))
 
@@ -170,6 +220,7 @@ def from_masks(
 
     Raises: as `disjoint`, and a TypeError or ValueError for another image.
     """
+    check_callable("generate", generate, "image [3, H, W] -> masks, bool [k, H, W]")
     return disjoint(generate(check_images("image", image, 3)), least)
 
 def sam(
@@ -185,19 +236,28 @@ def sam(
     """
     from transformers import pipeline
 
-    generator = pipeline("mask-generation", model=name, device=device)
+    least_stable = check_real("stability", stability, strict=False)
+    generator = pipeline("mask-generation", model=name, device=device, trust_remote_code=False)
+    return _SamMasks(name, generator, least_stable, options)
 
-    def generate(image: torch.Tensor) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class _SamMasks:
+    """An image [3, H, W] -> the masks bool [k, H, W] that Segment Anything finds."""
+    name: str
+    generator: Callable
+    stability: float
+    options: dict[str, Any]
+
+    def __call__(self, image: torch.Tensor) -> np.ndarray:
         from PIL import Image
 
         picture = Image.fromarray(_eight_bits(image))
-        masks = generator(picture, stability_score_thresh=stability, **options)["masks"]
+        found = self.generator(picture, stability_score_thresh=self.stability, **self.options)
+        masks = found["masks"]
         if not len(masks):
-            problem = f"{name} finds no mask of stability {stability:g} in the image"
+            problem = f"{self.name} finds no mask of stability {self.stability:g} in the image"
             raise ValueError(f"{problem}; allowed: another stability, or another image")
         return np.stack([to_numpy(mask).astype(bool) for mask in masks])
-
-    return generate
 
 # %% ../../nbs/inputs/segmentation.ipynb #bbbc4b9c
 class Spread:

@@ -6,8 +6,10 @@
 __all__ = ['MaskedRow', 'tabular_instance']
 
 # %% ../../nbs/inputs/tabular.ipynb #4d6c68b1
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,16 +17,18 @@ import torch
 from torch import nn
 
 from ..cache import Answers, Cache
-from ..checks import check_vector, to_numpy
-from .image import evaluating
+from ..checks import check_callable, check_numbers, check_vector, shown
 from .instance import Differentiable, Instance, make_identity, make_instance
+from .outputs import take_scores
+from ..modes import evaluating
 from ..value import MaskedValue
 
 # %% ../../nbs/inputs/tabular.ipynb #16da10bc
 class MaskedRow(MaskedValue):
     """The value function of a row: masks bool [n, p] -> scores [n, K].
 
-    Raises: a ValueError for another row or background, and for scores that are not [n] or [n, K].
+    Raises: a TypeError or ValueError, which names the columns of a table, for a row or background
+    that is not finite numbers, and for scores that are not [n] or [n, K].
     """
 
     def __init__(
@@ -37,10 +41,10 @@ class MaskedRow(MaskedValue):
         answers: Answers | None = None,    # where scores are stored on disk
     ):
         super().__init__(batch_size, cache_size, answers)
-        self.predict = predict
-        self.row = check_vector("row", row)
+        self.predict = check_callable("predict", predict, "a function of rows [n, p]")
+        self.row = _check_row(row)
         self.n_features = len(self.row)
-        self.background = _check_background(background, self.n_features)
+        self.background = _check_background(_in_order_of(background, row), self.n_features)
 
     def _score(self, masks: np.ndarray) -> np.ndarray:
         first, *others = self.background
@@ -50,54 +54,102 @@ class MaskedRow(MaskedValue):
         return total/len(self.background)
 
     def _ask_rows(self, rows: np.ndarray) -> np.ndarray:
-        scores = to_numpy(self.predict(rows))
+        with evaluating(self.predict):
+            returned = take_scores(self.predict(rows), "model")
+        scores = check_numbers("what model returned", returned, "numbers [n] or [n, K]")
         return scores[:, None] if scores.ndim == 1 else scores
 
     def add(self, noise: Any, target: int | None = None) -> np.ndarray:
         """Scores [n, K] (or [n] of one class) of the row with `noise` float [n, p] added."""
-        added = to_numpy(noise).astype(np.float64)
+        added = check_numbers("noise", noise).astype(np.float64)
         return self.of_numbers("noise", added, self._score_added, target)
 
     def _score_added(self, noise: np.ndarray) -> np.ndarray:
         return self._ask_rows(self.row + noise)
 
+def _check_row(row: Any) -> np.ndarray:
+    """The row as float64 [p], p >= 1."""
+    if hasattr(row, "items") and hasattr(row, "index"):
+        _check_entries("row", dict(row.items()))
+    elif isinstance(row, Mapping):
+        raise TypeError(f"row is {shown(row)}; allowed: numbers [p] as an array, list or Series")
+    numbers = check_vector("row", row)
+    if len(numbers) == 0: raise ValueError("row is empty; allowed: at least one number")
+    return numbers
+
+def _is_finite(entry: Any) -> bool:
+    """Whether an entry of a table is a finite number, or a bool."""
+    return isinstance(entry, (Real, np.bool_)) and math.isfinite(entry)
+
+def _check_entries(name: str, entries: Mapping) -> None:
+    """Raise a TypeError that names the entries of a row which are no finite numbers."""
+    bad = [str(key) for key, entry in entries.items() if not _is_finite(entry)]
+    if bad:
+        raise TypeError(f"{name} holds no finite number in {shown(bad)}; allowed: finite numbers")
+
+def _in_order_of(background: Any, row: Any) -> Any:
+    """A background table with its columns in the order of a row that names the same ones.
+
+    Raises: a ValueError for a table with other columns than the row.
+    """
+    columns = getattr(background, "columns", None)
+    names = getattr(row, "index", None) if hasattr(row, "items") else None
+    if columns is None or names is None or list(columns) == list(names): return background
+    numbered = list(columns) == list(range(len(columns))), list(names) == list(range(len(names)))
+    if any(numbered): return background
+    if len(columns) == len(names) and set(columns) == set(names): return background[list(names)]
+    given = f"background has the columns {shown(list(columns))}"
+    raise ValueError(f"{given}; allowed: the row's, {shown(list(names))}")
+
 def _check_background(background: Any, p: int) -> np.ndarray:
     """The background as float64 [m, p]."""
-    b = np.asarray(to_numpy(background), np.float64)
+    allowed = f"a finite number, ({p},), or (m, {p}) with m of at least 1"
+    b = check_numbers("background", background, allowed).astype(np.float64)
+    shape = b.shape
+    if b.ndim == 0 and not np.isfinite(b):
+        raise ValueError(f"background has shape (); allowed: {allowed}")
     if b.ndim == 0: b = np.full((1, p), float(b))
     if b.ndim == 1: b = b[None]
-    if b.ndim != 2 or b.shape[1] != p or len(b) == 0 or not np.isfinite(b).all():
-        message = (f"background has shape {np.shape(background)}; allowed: a finite number, "
-                   f"({p},), or (m, {p}) with m of at least 1")
-        raise ValueError(message)
+    if b.ndim != 2 or b.shape[1] != p or len(b) == 0:
+        raise ValueError(f"background has shape {shape}; allowed: {allowed}")
+    bad = ~np.isfinite(b).all(0)
+    if bad.any():
+        names = np.asarray(getattr(background, "columns", np.arange(p)), object)[bad].tolist()
+        holds = f"background of shape {shape} holds NaN or infinity in the columns {shown(names)}"
+        raise ValueError(f"{holds}; allowed: {allowed}")
     return b
 
 # %% ../../nbs/inputs/tabular.ipynb #31855938
+def _numbers_of(network: nn.Module) -> torch.Tensor | None:
+    """A parameter or buffer that says which precision and device a network takes."""
+    tensors = (*network.parameters(), *network.buffers())
+    return next((t.detach() for t in tensors if t.is_floating_point()), None)
+
 def _rows_of_module(network: nn.Module, rows: np.ndarray) -> torch.Tensor:
     """A module's scores [n, K] of rows [n, p], without gradients, in its own precision."""
-    parameter = next(network.parameters(), None)
+    like = _numbers_of(network)
     points = torch.as_tensor(rows)
-    if parameter is not None: points = points.to(parameter)
+    if like is not None: points = points.to(like)
     with torch.no_grad(), evaluating(network):
-        return network(points)
+        return take_scores(network(points))
 
 def _two_dimensional(network: nn.Module, points: torch.Tensor) -> torch.Tensor:
     with evaluating(network):
-        scores = network(points)
+        scores = take_scores(network(points))
     return scores[:, None] if scores.ndim == 1 else scores
 
 def _as_they_are(map_: torch.Tensor) -> np.ndarray:
     return map_.double().cpu().numpy()
 
 def _row_view(network: nn.Module, row: np.ndarray, baseline: np.ndarray) -> Differentiable:
-    parameter = next(network.parameters(), None)
+    like = _numbers_of(network)
     x = torch.as_tensor(row)
-    if parameter is not None: x = x.to(parameter.detach())
+    if like is not None: x = x.to(like)
     empty = torch.as_tensor(baseline).to(x)
     logits = partial(_two_dimensional, network)
     return Differentiable(
         logits, x, empty, _as_they_are, network=network, spread=torch.Tensor.contiguous,
-        probabilities=False)
+        output="identity")
 
 def tabular_instance(
     model: Any,                        # a torch module, or rows [n, p] -> scores [n] or [n, K]
@@ -112,15 +164,19 @@ def tabular_instance(
 
     The baseline of gradient methods is the mean of the background.
 
-    Raises: a ValueError for a row or background that is not finite numbers of one width.
+    Raises: a TypeError or ValueError for another model, and for a row or background that is not
+    finite numbers of one width.
     """
-    names = tuple(map(str, getattr(row, "index", ()))) if hasattr(row, "to_numpy") else ()
+    names = tuple(map(str, row.index)) if hasattr(row, "items") and hasattr(row, "index") else ()
     module = isinstance(model, nn.Module)
+    check_callable("model", model, _MODELS)
     predict = partial(_rows_of_module, model) if module else model
-    numbers = row.to_numpy(float) if hasattr(row, "to_numpy") else row
-    value = MaskedRow(predict, numbers, 0.0 if background is None else background)
+    value = MaskedRow(predict, row, 0.0 if background is None else background)
     view = _row_view(model, value.row, value.background.mean(0)) if module else None
     identity = make_identity(model, "row", value.row, value.background)
     return make_instance(
         value, identity, target, cache, name=name, label=label, view=view, feature_names=names,
         model=model, gradient_model=model)
+
+_MODELS = ("a torch module, or a function of rows [n, p] -> scores [n] or [n, K], such as the "
+           "`predict_proba` of scikit-learn")

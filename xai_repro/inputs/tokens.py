@@ -12,8 +12,10 @@ import numpy as np
 import torch
 
 from ..cache import Answers
-from ..checks import check_images, check_segments
+from ..checks import check_images, check_segments, shown
+from .outputs import as_scores
 from .segmentation import grid
+from ..modes import evaluating
 from ..value import MaskedValue
 from ..vision_transformers import kind_of
 
@@ -23,9 +25,11 @@ TOGETHER = 64    # images in a forward pass
 class MaskedPatches(MaskedValue):
     """The value function of a vision transformer's patches: absent patches are left out.
 
-    Masks bool [n, d] -> probabilities float32 [n, K].
+    Masks bool [n, d] -> scores float32 [n, K], of which the classifier's `output` says what makes
+    them.
 
-    Raises: a ValueError where tokens cannot be left out, or a segment has a part of one.
+    Raises: a TypeError for what is no classifier with a network; a ValueError where tokens cannot
+    be left out, or a segment has a part of one.
     """
     def __init__(
         self,
@@ -40,9 +44,11 @@ class MaskedPatches(MaskedValue):
         answers: Answers | None = None,    # where scores are stored on disk
     ):
         super().__init__(batch_size, cache_size, answers)
+        _check_classifier(classifier)
         # what torch.compile was given
         self.network = getattr(classifier.network, "_orig_mod", classifier.network)
         self.dtype = classifier.dtype
+        self.output = getattr(classifier, "output", None)
         self.image = check_images("image", image, 3).to(classifier.device)
         patch = kind_of(self.network).patch(self.network)
         size = classifier.size
@@ -70,14 +76,23 @@ class MaskedPatches(MaskedValue):
             for rows in with_as_many.split(TOGETHER):
                 shown = present[rows].nonzero()[:, 1]
                 shown = shown.view(len(rows), int(count))
-                scores.append(self._probabilities(shown))
+                scores.append(self._scores_of(shown))
                 order.append(rows)
         return torch.cat(scores)[torch.cat(order).argsort()]
 
-    def _probabilities(self, shown: torch.Tensor) -> torch.Tensor:
-        """The probabilities [b, K] of the image with only some patches, int64 [b, k]."""
+    def _scores_of(self, shown: torch.Tensor) -> torch.Tensor:
+        """The scores [b, K] of the image with only some patches, int64 [b, k]."""
         images = self._seen.expand(len(shown), -1, -1, -1)
         low_precision = self.dtype != torch.float32
-        with torch.autocast(self._seen.device.type, self.dtype, enabled=low_precision):
+        autocast = torch.autocast(self._seen.device.type, self.dtype, enabled=low_precision)
+        with evaluating(self.network), autocast:
             logits = kind_of(self.network).forward(self.network, images, shown)
-        return logits.float().softmax(1)
+        return as_scores(logits.float(), self.output)
+
+def _check_classifier(classifier: Any) -> None:
+    """Raise a TypeError for what is no classifier with a network."""
+    needed = ("network", "preprocessing", "size", "dtype", "device")
+    missing = [name for name in needed if not hasattr(classifier, name)]
+    if not missing: return
+    lacking = f"classifier is {shown(classifier)}, which has no {', '.join(missing)}"
+    raise TypeError(f"{lacking}; allowed: a classifier of zoo.models.load")

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from ..checks import check_choice
-from ..ground import root, sha256
-from .claims import intervals
+from ..ground import read_table, root, sha256
+from .claims import check_columns, intervals
 from ..zoo.assets import FETCHED
 
 # %% ../../nbs/workbook/comparison.ipynb #15874be1
@@ -32,7 +32,7 @@ def published(
     check_choice("paper", paper, papers)
     path = folder/f"{paper}.csv"
     FETCHED[f"published/{paper}"] = sha256(path)
-    rows = pd.read_csv(path)
+    rows = read_table(path, ("table", "row", "column", "value"))
     if table is None: return rows
     check_choice("table", table, rows.table.unique())
     return rows.loc[rows.table == table].reset_index(drop=True)
@@ -44,6 +44,7 @@ def summarize(
     column: str,           # of the values
 ) -> pd.DataFrame:         # columns by..., ours, low, high, inputs; a row per group, as they come
     "Mean of a column over inputs with its 95% interval (nan for a single input), per group."
+    check_columns("values", values, [*by, column])
     groups: dict[Any, np.ndarray] = {}
     of_size: dict[int, list] = {}       # number of inputs -> keys of its groups
     for key, group in values.groupby(by, sort=False)[column]:
@@ -66,6 +67,7 @@ def summarize_each(
     name: str = "metric",   # of the column that says which it was
 ) -> pd.DataFrame:          # columns of `summarize`, and `name`
     "`summarize` of several columns, one below the other."
+    check_columns("values", values, [*by, *columns])
     parts = []
     for column in columns:
         present = values.dropna(subset=column)
@@ -82,6 +84,8 @@ def compare(
 
     Published numbers without a counterpart are included.
     """
+    check_columns("published_rows", published_rows, ["row", "column", "value"])
+    check_columns("ours", ours, ["row", "column", "ours", "low", "high"])
     printed = published_rows.loc[:, ["row", "column", "value"]]
     printed = printed.rename(columns={"value": "published"})
     both = printed.merge(ours, on=["row", "column"], how="left")
@@ -127,6 +131,7 @@ def side_by_side(
     Returns: "ours [interval]", or "published / ours [interval]" where `summary` has published
     numbers; "–" where there is no number.
     """
+    check_columns("summary", summary, [*index, column, "ours", "low", "high"])
     texts = [_cell_text(cell, digits) for cell in summary.itertuples()]
     named = summary.loc[:, [*index, column]]
     names = pd.MultiIndex.from_frame(named)
@@ -153,6 +158,7 @@ def effect_texts(
     digits: str = "+.3f",   # format of each number
 ) -> list[str]:
     "Effects with their intervals, as \"+0.100 [+0.050, +0.150]\"."
+    check_columns("table", table, ["effect", "low", "high"])
     texts = []
     for numbers in zip(table.effect, table.low, table.high, strict=True):
         effect, low, high = (format(number, digits) for number in numbers)

@@ -73,7 +73,7 @@ def figure(
     with style():
         fig, axes = plt.subplots(nrows, ncols, figsize=size, layout="constrained", **options)
         yield fig, axes
-        if title: fig.suptitle(title, fontsize=8)
+        if title: fig.suptitle(title, fontsize=8, parse_math=False)
         save_figure(fig, name)
 
 # %% ../../nbs/workbook/figures.ipynb #d6306864
@@ -214,7 +214,7 @@ def show(
     strongest = np.abs(heat).max() or 1.
     ax.imshow(picture.mean(0), cmap="gray", vmin=0, vmax=1)
     ax.imshow(heat, cmap="RdBu_r", vmin=-strongest, vmax=strongest, alpha=.55)
-    ax.set_title(title)
+    ax.set_title(title, parse_math=False)     # a class may be called "$100"
     ax.axis("off")
     return ax
 

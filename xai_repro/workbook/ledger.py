@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -21,9 +22,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control, norm
 
 from ..checks import check_choice
-from ..ground import root, write_atomically
+from ..ground import read_table, root, write_atomically
 from .claims import MARGIN, Claim
-from .results import Results
+from .results import CELL_COLUMNS, CLAIM_COLUMNS, Results
 
 # %% ../../nbs/workbook/ledger.ipynb #2ca3ff56
 PAPERS = {
@@ -82,9 +83,10 @@ def _split_kind(claim: str) -> tuple[str, str]:
 
 def tested_claims(results: Results) -> list[Claim]:
     "The claims that a run tested, with all their comparisons."
-    cells = results.table("claim_cells")
+    cells = results.table("claim_cells", CELL_COLUMNS, ["effect", "low", "high", "n"])
     claims = []
-    for row in results.table("claims").to_dict("records"):
+    columns = CLAIM_COLUMNS[:-1]     # the margin came later
+    for row in results.table("claims", columns, ["effect", "low", "high"]).to_dict("records"):
         own = cells.loc[cells.claim == row["claim"]]
         own = own.drop(columns="claim").reset_index(drop=True)
         margin = row.get("margin", MARGIN)
@@ -195,7 +197,8 @@ def _join(key: Key, parts: list[_Part]) -> Claim:
 
 def not_run() -> pd.DataFrame:
     "Claims that no notebook can test: columns paper, place, statement, reason."
-    return pd.read_csv(root()/"data"/"not_run.csv")
+    columns = ("paper", "place", "statement", "reason")
+    return read_table(root()/"data"/"not_run.csv", columns)
 
 def _claim_row(key: Key, results: Results, claim: Claim) -> dict:
     "A row of `claims`; `decided` is the rule's word for its verdict."
@@ -256,7 +259,7 @@ def notebook_link(
     "A link in HTML to a notebook beside the one that shows it."
     file = path.rsplit("/", 1)[1]
     name = html.escape(file.removesuffix(".ipynb"))
-    return f'<a href="{file}">{name}</a>'
+    return f'<a href="{html.escape(quote(file))}">{name}</a>'
 
 def _claim_html(claim: dict) -> str:
     "A row of the table in HTML."
@@ -266,10 +269,10 @@ def _claim_html(claim: dict) -> str:
     result = html.escape(claim["test"])
     link = ""
     if word != NOT_RUN:
-        verdict += f" ({claim['comparisons']})"
+        verdict += f" ({html.escape(str(claim['comparisons']))})"
         numbers = "{effect:.3g} [{low:.3g}, {high:.3g}], n = {n:.0f}".format_map(claim)
         result = f"{html.escape(str(claim['weakest']))}: {numbers}"
-        link = f"{notebook_link(claim['notebook'])}, {claim['profile']}"
+        link = f"{notebook_link(claim['notebook'])}, {html.escape(claim['profile'])}"
     place = html.escape(claim["place"])
     statement = html.escape(claim["statement"])
     cells = (place, statement, verdict, result, link)

@@ -31,6 +31,7 @@ from ..inputs.removal import MEAN_GREY, Blur, Removal
 from ..inputs.segmentation import slic
 from .claims import effects, paired
 from .comparison import compare, published, summarize
+from .results import escape_table
 from ..zoo.inpainter import neural
 from ..zoo.models import Classifier
 
@@ -269,8 +270,7 @@ def spread_table(
     """Spreads over the pairs of one photograph, and the standard error of our mean."""
     columns = ["published_spread", "spread", "standard_error", "pairs", "inputs"]
     table = comparison.set_index(["row", "column"])[columns].style
-    table.format(precision=3, na_rep="–")
-    return table
+    return escape_table(table, precision=3, na_rep="–")
 
 def show_undefined(
     undefined: pd.DataFrame,    # from `undefined_metrics`

@@ -23,6 +23,7 @@ from ..inputs.instance import Instance
 from ..value import ValueFunction
 from .comparison import beside_published, published
 from .figures import draw_line
+from .results import escape_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,8 +138,7 @@ def describe_inputs(
         row = {name: kind, "n": len(instances), "features": features, "accuracy": accuracy}
         rows.append(row)
     table = pd.DataFrame(rows).set_index(name).style
-    table.format(precision=3, na_rep="–")
-    return table
+    return escape_table(table, precision=3, na_rep="–")
 
 # %% ../../nbs/workbook/stability.ipynb #2b35be89
 def printed_rates(

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..checks import check_count
+from ..modes import keeping_generators
 
 # %% ../../nbs/zoo/architectures.ipynb #35f6a47b
 class _Block(nn.Module):
@@ -62,6 +63,7 @@ class VisionTransformer(nn.Module):
     Raises: ValueError unless the patch divides the side.
     """
 
+    @keeping_generators()
     def __init__(
         self,
         dim: int = 128,        # length of a token
@@ -198,6 +200,7 @@ class _Residual(nn.Module):
 class ConvNet(nn.Module):
     """Normalised images [B, 3, 64, 64] -> logits [B, n_classes]."""
 
+    @keeping_generators()
     def __init__(
         self,
         widths: tuple[int, int, int] = (40, 80, 152),    # channels on 16, 8 and 4 pixels a side

@@ -18,7 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..checks import check_count, check_images
-from ..ground import root
+from ..ground import digest, root
+from ..modes import keeping_generators
 from . import training
 from .assets import own
 
@@ -36,6 +37,7 @@ class Autoencoder(nn.Module):
     The output is not clipped. `encoder` gives the code, float32 [B, 8, 8, 8].
     """
 
+    @keeping_generators()
     def __init__(self) -> None:
         super().__init__()
         a, b, c = WIDTHS
@@ -140,7 +142,8 @@ def train(
         crops = draw_batch(pictures, batch, seed, step).to(device)
         return F.mse_loss(forward(crops), crops)
 
-    return training.train(network, loss_at, steps, checkpoint, **options)
+    data = digest(pictures, batch, seed)
+    return training.train(network, loss_at, steps, checkpoint, data=data, **options)
 
 def _to_bytes(images: list[torch.Tensor]) -> torch.Tensor:
     """Square images of one size as uint8 [N, 3, S, S]."""

@@ -40,6 +40,7 @@ def lung_images() -> pd.DataFrame:
     rows = []
     for label, tissue in enumerate(TISSUES):
         for path in sorted((folder / tissue).iterdir()):
+            if path.name.startswith("."): continue    # a file manager's own
             file = path.relative_to(folder).as_posix()
             rows.append({"file": file, "label": label})
     return pd.DataFrame(rows)

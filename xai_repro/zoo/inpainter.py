@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 
 from ..checks import check_choice, check_images
 from ..ground import digest, root
+from ..modes import in_this_thread, keeping_generators
 from ..inputs.removal import INPAINTERS, Inpaint, InpaintingMethod
 from . import training
 from .assets import fetch, own
@@ -67,6 +68,7 @@ class Inpainter(nn.Module):
     [B, 3, 128, 128] is not clipped.
     """
 
+    @keeping_generators()
     def __init__(self) -> None:
         super().__init__()
         a, b, c, d = WIDTHS
@@ -161,7 +163,8 @@ def make_split(seed: int = 2022) -> pd.DataFrame:
     scenes = fetch("scenes_sun8")
     folders = sorted(path for path in scenes.iterdir() if path.is_dir())
     for k, folder in enumerate(folders):
-        paths = [path.relative_to(scenes) for path in folder.iterdir()]
+        listed = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        paths = [path.relative_to(scenes) for path in listed]
         names = sorted(path.as_posix() for path in paths)
         files = np.random.default_rng([seed, k]).permutation(names)
         rows += _rows("scenes_sun8", files[:MEASURED_SCENES], "held_out")
@@ -351,7 +354,9 @@ def train(
         images, holes = (part.to(device) for part in drawn)
         return loss(forward(images, holes), images, holes)
 
-    return training.train(network, loss_at, steps, checkpoint, rate, every, dtype, compile, tell)
+    data = digest(pictures.images, pictures.labels, batch, seed)
+    return training.train(
+        network, loss_at, steps, checkpoint, rate, every, dtype, compile, tell, data=data)
 
 def train_key(
     pictures: Pictures,
@@ -522,7 +527,7 @@ def _features(
     recorders = [_Recorder() for _ in stages]
     handles = []
     for stage, recorder in zip(stages, recorders, strict=True):
-        handles.append(blocks[stage].register_forward_hook(recorder))
+        handles.append(blocks[stage].register_forward_hook(in_this_thread(recorder)))
     try:
         classifier.predict(images)
     finally:

@@ -8,13 +8,12 @@ __all__ = ['ABSENT', 'Photograph', 'image_instances', 'correct_and_incorrect', '
 # %% ../../nbs/zoo/instances.ipynb #68aecd71
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..cache import Cache
-from ..checks import check_choice, check_count
+from ..checks import check_choice, check_count, shown
 from ..inputs.image import image_instance
 from ..inputs.instance import Instance, make_identity, make_instance
 from ..inputs.removal import Constant
@@ -166,9 +165,10 @@ def in_order(
         return
     labels = photographs.labels_of(source)
     drawn = photographs.draw(labels, labels.class_index.nunique(), seed)
+    names = photographs.names_of(labels.file)
     for file, class_index in zip(drawn.file, drawn.class_index, strict=True):
         image = photographs.open_image(source, file, size)
-        yield Path(file).stem, image, int(class_index)
+        yield names[file], image, int(class_index)
 
 # %% ../../nbs/zoo/instances.ipynb #bdf5aa13
 def text_instances(
@@ -186,6 +186,8 @@ def text_instances(
     Raises: a ValueError where there are fewer than `n` of at least `shortest` tokens.
     """
     check_choice("source", source, text.SOURCES)
+    check_count("shortest", shortest)
+    check_count("n", n)
     rows = text.draw_texts(source, len(text.SOURCES[source]()), seed)
     long_enough = rows[[len(classifier.encode(written)) >= shortest for written in rows.text]]
     check_count("n", n, 1, len(long_enough))
@@ -197,6 +199,14 @@ def text_instances(
     return instances
 
 # %% ../../nbs/zoo/instances.ipynb #a19bafc6
+def _check_texts(texts: Any) -> None:
+    """Raise a TypeError or ValueError for what is no table of texts and labels."""
+    allowed = "a DataFrame with the columns text and label, as of draw_texts"
+    columns = getattr(texts, "columns", None)
+    if columns is None: raise TypeError(f"texts is {shown(texts)}; allowed: {allowed}")
+    missing = [name for name in ("text", "label") if name not in columns]
+    if missing: raise ValueError(f"texts lacks the columns {missing}; allowed: {allowed}")
+
 def word_instances(
     classifier: TextClassifier,
     texts: "pd.DataFrame",            # columns text and label, as `text.draw_texts` gives
@@ -207,12 +217,15 @@ def word_instances(
 
     Their names are the rows' of `texts`.
 
-    Raises: a ValueError for an empty text and for another `mask`.
+    Raises: a TypeError or ValueError for other texts, an empty one, and another `mask`.
     """
+    _check_texts(texts)
     instances = []
     for index, row in texts.iterrows():
         value, words = over_words(classifier, row.text, mask)
-        identity = make_identity(classifier, "words", value.tokens, value.features, mask)
+        replaced_by = (value.mask_token, value.pad_token)
+        identity = make_identity(
+            classifier, "words", value.tokens, value.features, mask, replaced_by)
         instances.append(make_instance(
             value, identity, None, cache, name=str(index), label=int(row.label),
             feature_names=tuple(words), class_names=tuple(classifier.class_names),

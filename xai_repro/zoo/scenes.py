@@ -54,6 +54,7 @@ def load_scenes(
 
     Raises: FileNotFoundError where the asset is not at hand.
     """
+    check_count("size", size)
     files = scenes(part).file
     if n is not None: files = files[:check_count("n", n, 1, len(files))]
     return {file: load_image(fetch("scenes_sun8") / file, size, size) for file in files}

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from ..checks import check_choice, check_count
 from ..ground import root, write_atomically
-from .assets import fetch, own
+from ..modes import keeping_generators
+from .assets import fetch, own, read_tensors
 from .tabular import Table
 
 # %% ../../nbs/zoo/tabular_networks.ipynb #c61bae0a
@@ -57,6 +58,7 @@ class TableNetwork(nn.Module):
 
     Raises: ValueError for an architecture that is not in RECIPES.
     """
+    @keeping_generators()
     def __init__(self, architecture: str, n_features: int):
         super().__init__()
         recipe = _recipe(architecture)
@@ -85,11 +87,6 @@ class TableNetwork(nn.Module):
         score = self.score(X)
         return score if self.task == "regression" else score.sigmoid()
 
-def _uninitialized(architecture: str, n_features: int) -> TableNetwork:
-    """A network to be filled; torch's own draws for it leave the global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        return TableNetwork(architecture, n_features)
-
 def of_task(
     task: str,         # "regression" or "classification"
 ) -> list[str]:
@@ -115,9 +112,10 @@ def load_checkpoint(
 ) -> TableNetwork:
     """Load a network from a file.
 
-    Raises: ValueError where the file holds another architecture.
+    Raises: FileNotFoundError where there is none; ValueError, which names the file, where it is
+    damaged, holds another architecture or numbers that are not finite.
     """
-    tensors = load_file(path)
+    tensors = read_tensors(Path(path))
     names = _layer_names(_recipe(architecture).layers)
     present = _shapes(tensors)
     required = [f"{name}.{part}" for name in names for part in ("weight", "bias")]
@@ -125,7 +123,7 @@ def load_checkpoint(
         message = f"{path} is not a {architecture!r}, which has the tensors {sorted(required)}"
         raise ValueError(f"{message}; it has: {present}")
     n_features = tensors[f"{names[0]}.weight"].shape[-1]
-    network = _uninitialized(architecture, n_features)
+    network = TableNetwork(architecture, n_features)
     state = network.state_dict()
     loaded = {}
     for i, name in enumerate(names):
@@ -208,7 +206,7 @@ def _initialized(
     generator: torch.Generator,
 ) -> TableNetwork:
     """A network with torch's own initialisation, U(-1/√fan_in, 1/√fan_in), from `generator`."""
-    network = _uninitialized(architecture, n_features)
+    network = TableNetwork(architecture, n_features)
     with torch.no_grad():
         for linear in network.linears:
             weight, bias = linear.parameters()

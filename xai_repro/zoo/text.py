@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['EMOTIONS', 'SENTIMENTS', 'SOURCES', 'Weights', 'EMOTION_SENTENCES', 'HEADS', 'embedded_texts', 'tweets', 'reviews',
-           'draw_texts', 'TextClassifier', 'Head', 'HubTextClassifier', 'load_text', 'train_head']
+           'draw_texts', 'positions_of', 'TextClassifier', 'Head', 'HubTextClassifier', 'load_text', 'train_head']
 
 # %% ../../nbs/zoo/text.ipynb #4581ba94
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,13 +20,26 @@ import pandas as pd  # type: ignore[import-untyped]  # no stubs
 import torch
 from torch import nn
 
-from ..checks import check_choice, check_count
+from xai_repro.checks import (
+    check_choice,
+    check_count,
+    check_numbers,
+    check_real,
+    check_seed,
+    check_text,
+    check_type,
+    shown,
+)
 from ..ground import digest
 # the names as they were, until the papers are converted
 from ..inputs.text import REMOVALS, TEXT_MASKS, over_words  # noqa: F401
+from ..inputs.text import check_written, padding_token
 from ..inputs.text import MaskedTokens as MaskedText  # noqa: F401
+from ..inputs.description import describe
+from ..inputs.outputs import KINDS, as_scores, output_kind, take_logits, two_columns
+from ..modes import evaluating
 from .assets import entries, fetch, own
-from .models import load_head, pick_device, state_digest
+from .models import check_all_loaded, load_head, pick_device, state_digest
 
 # %% ../../nbs/zoo/text.ipynb #4ba9ac62
 EMOTIONS = ("anger", "joy", "optimism", "sadness")
@@ -41,8 +56,8 @@ def tweets(
 
     Raises: ValueError for another split, FileNotFoundError where the asset is not at hand.
     """
-    folder = fetch("tweeteval_emotion")
     check_choice("split", split, ["train", "val", "test"])
+    folder = fetch("tweeteval_emotion")
     texts = _lines(folder/f"{split}_text.txt")
     labels = _lines(folder/f"{split}_labels.txt")
     return pd.DataFrame({"text": texts, "label": list(map(int, labels))})
@@ -85,14 +100,34 @@ def draw_texts(
     Raises: ValueError for another source and where it has fewer texts.
     """
     rows = SOURCES[check_choice("source", source, SOURCES)]()
-    order = np.random.default_rng(seed).permutation(len(rows))
-    drawn = order[:check_count("n", n, 1, len(rows))]
+    check_count("n", n, 1, len(rows))
+    order = np.random.default_rng(check_seed("seed", seed)).permutation(len(rows))
+    drawn = order[:n]
     return rows.iloc[drawn].reset_index(drop=True)
 
 # %% ../../nbs/zoo/text.ipynb #567511ea
+_TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
+
+def positions_of(network: Any) -> tuple[int | None, int]:
+    """How many positions a network of transformers has, and the number of the first.
+
+    RoBERTa and its kin count from after their padding token. None for a network without a table
+    of positions, which reads texts of any length.
+    """
+    modules = network.named_modules() if isinstance(network, nn.Module) else ()
+    for name, module in modules:
+        if name.rpartition(".")[2] not in _TABLES or not isinstance(module, nn.Embedding): continue
+        after_padding = 0 if module.padding_idx is None else module.padding_idx + 1
+        first = int(getattr(module, "offset", after_padding))
+        return module.num_embeddings - first, first
+    return None, 0
+
 @dataclass(eq=False)
 class TextClassifier:
-    """A sentence classifier: token ids in, probabilities out."""
+    """A sentence classifier: token ids in, scores out.
+
+    Raises: ValueError for a window of more tokens than the network has positions.
+    """
     name: str
     network: nn.Module = field(repr=False)       # a transformers encoder
     tokenizer: Any = field(repr=False)           # of transformers
@@ -104,12 +139,41 @@ class TextClassifier:
     weights: str = ""                            # what determines it, for provenance
     # tokens that are read of a text, special ones included; the rest is cut off
     window: int = 128
+    output: str | None = None         # in outputs.KINDS; softmax of several, sigmoid of one
     compact: ClassVar[bool] = True    # tokens that are not attended to may be left out
 
-    def identity(self) -> tuple[str, str, str]:
-        """Return what determines its answers: name, checksum of its weights, precision."""
+    def __post_init__(self) -> None:
+        self.window = self._check_length("window", self.window)
+        self.output = None if self.output is None else check_choice("output", self.output, KINDS)
+
+    def _check_length(self, name: str, length: Any) -> int:
+        """A number of tokens that a text can have: room for a word, and positions for all."""
+        count_special = getattr(self.tokenizer, "num_special_tokens_to_add", None)
+        n_special = 0 if count_special is None else count_special()
+        return check_count(name, length, n_special + 1, positions_of(self.network)[0])
+
+    def identity(self) -> tuple[str, ...]:
+        """Return what determines its answers.
+
+        Its name, weights, precision, head and output, and the network with its attributes, buffers
+        and code. The weights are a checksum where the attribute `weights` is empty.
+        """
         weights = self.weights or state_digest(self.network)
-        return self.name, weights, str(self.dtype)
+        head = describe((self.weight, self.bias, self.kind, self.window))
+        around = describe(self.network, self.network.parameters())
+        return self.name, weights, str(self.dtype), head, around
+
+    @property
+    def kind(self) -> str:
+        """What makes scores of its outputs: a name in outputs.KINDS."""
+        return output_kind(self.output, max(len(self.weight), len(self.class_names)))
+
+    def scores(
+        self,
+        logits: torch.Tensor,    # [B, K]
+    ) -> torch.Tensor:           # [B, K]
+        """Return probabilities, or the outputs themselves of a regression."""
+        return as_scores(logits, self.kind)
 
     def encode(
         self,
@@ -118,18 +182,27 @@ class TextClassifier:
     ) -> np.ndarray:                   # int64 [L], L at most `longest`
         """Return the token ids of a text, special tokens first and last.
 
-        Raises: ValueError for an empty text.
+        Raises: TypeError for no text, ValueError for an empty one and another length.
         """
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"text is {text!r}; allowed: a text of at least one word")
-        max_length = longest or self.window
-        encoding = self.tokenizer(text, truncation=True, max_length=max_length)
+        check_written("text", text)
+        length = self.window if longest is None else self._check_length("longest", longest)
+        encoding = self.tokenizer(text, truncation=True, max_length=length)
         return np.array(encoding["input_ids"])
 
     def tokens(self, text: str) -> list[str]:
-        """Return the tokens behind `encode`, as words or their pieces."""
+        """Return the tokens behind `encode`: WordPiece's as words or their pieces, with "##".
+
+        Of other tokenizers what is written there, and the names of special tokens.
+        """
         ids = self.encode(text)
-        return self.tokenizer.convert_ids_to_tokens(ids.tolist())
+        pieces = self.tokenizer.convert_ids_to_tokens(ids.tolist())
+        if not _marks_spaces(self.tokenizer): return pieces
+        encoding = self.tokenizer(
+            text, truncation=True, max_length=self.window, return_offsets_mapping=True)
+        special = set(self.tokenizer.all_special_tokens)
+        places = zip(pieces, encoding["offset_mapping"], strict=True)
+        return [piece if piece in special else text[start:end].strip() or " "
+                for piece, (start, end) in places]
 
     def embed(
         self,
@@ -151,9 +224,11 @@ class TextClassifier:
     ) -> Any:
         """Return the network's output, differentiable in word embeddings."""
         name = "inputs_embeds" if inputs.is_floating_point() else "input_ids"
-        arguments = {name: inputs, "attention_mask": attention, "position_ids": positions}
-        enabled = self.dtype != torch.float32
-        with torch.autocast(self.device.type, self.dtype, enabled=enabled):
+        arguments = {name: inputs, "attention_mask": attention}
+        if positions is not None: arguments["position_ids"] = positions
+        lower_precision = self.dtype != torch.float32
+        autocast = torch.autocast(self.device.type, self.dtype, enabled=lower_precision)
+        with evaluating(self.network), autocast:
             return self.network(**arguments)
 
     def logits(
@@ -162,9 +237,14 @@ class TextClassifier:
         attention: torch.Tensor,    # [B, L], 1 where a token is attended to
         positions: torch.Tensor | None = None,    # [B, L]
     ) -> torch.Tensor:              # [B, K]
-        """Return the scores before the softmax, differentiable in word embeddings."""
+        """Return the outputs that scores are made of, differentiable in word embeddings."""
         embeddings = self.embed(inputs, attention, positions)
-        return embeddings @ self.weight.T + self.bias
+        return self._columns(embeddings @ self.weight.T + self.bias)
+
+    def _columns(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits [B, K]: one logit with two class names is that of the second against the first."""
+        one_label_of_two = logits.shape[1] == 1 and len(self.class_names) == 2
+        return two_columns(logits) if one_label_of_two else logits
 
     def word_embeddings(
         self,
@@ -180,10 +260,13 @@ class TextClassifier:
         texts: Sequence[str],
         batch_size: int = 64,
     ) -> torch.Tensor:    # float32 [n, K]
-        """Return the probabilities of texts."""
+        """Return the scores of texts.
+
+        Raises: TypeError or ValueError for no texts, and an empty one.
+        """
         batches = self.batches(texts, batch_size)
         logits = [self.logits(*batch) for batch in batches]
-        return torch.cat([part.softmax(1).cpu() for part in logits])
+        return torch.cat([self.scores(part).cpu() for part in logits])
 
     @torch.no_grad()
     def attend(
@@ -191,37 +274,61 @@ class TextClassifier:
         ids: np.ndarray,          # token ids [n, L]
         attention: np.ndarray,    # [n, L], 1 where a token is attended to
     ) -> torch.Tensor:            # float32 [n, K]
-        """Return the probabilities of token ids of which only some are attended to.
+        """Return the scores of token ids of which only some are attended to.
 
         Where the classifier is compact only these pass through the network, with their own
         positions.
         """
         inputs: tuple[np.ndarray, ...] = (ids, attention)
-        if self.compact and not attention.all():
-            inputs = _attended(ids, attention)
+        if not np.all(attention) and self.compact and _takes_positions(self.network):
+            moved, is_token, order = _attended(ids, attention)
+            inputs = moved, is_token, order + positions_of(self.network)[1]
         tensors = [torch.as_tensor(part, device=self.device) for part in inputs]
-        return self.logits(*tensors).softmax(1)
+        return self.scores(self.logits(*tensors))
 
     def batches(
         self,
         texts: Sequence[str],
         batch_size: int = 64,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Return token ids and attention [B, L] of texts, each batch padded to its longest."""
-        ids = [self.encode(text) for text in texts]
-        for start in range(0, len(ids), batch_size):
-            yield self._padded(ids[start:start + batch_size])
+        """Return token ids and attention [B, L] of texts, each batch padded to its longest.
+
+        Raises: TypeError or ValueError for no texts, and an empty one.
+        """
+        size = check_count("batch_size", batch_size)
+        ids = [self.encode(text) for text in _check_texts(texts)]
+        return (self._padded(ids[start:start + size]) for start in range(0, len(ids), size))
 
     def _padded(self, ids: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
         lengths = np.array([len(row) for row in ids])
         longest = lengths.max()
-        rows = np.zeros((len(ids), longest), int)
+        rows = np.full((len(ids), longest), padding_token(self.tokenizer))
         for row, tokens in zip(rows, ids, strict=True):
             row[:len(tokens)] = tokens
         is_token = np.arange(longest) < lengths[:, None]
         inputs = torch.as_tensor(rows, device=self.device)
         attention = torch.as_tensor(is_token, device=self.device)
         return inputs, attention.long()
+
+def _check_texts(texts: Any) -> list:
+    """Texts as a list of at least one."""
+    allowed = "a list of texts"
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+        raise TypeError(f"texts is {shown(texts)}; allowed: {allowed}")
+    listed = list(texts)
+    if not listed: raise ValueError(f"texts is empty; allowed: {allowed}, at least one")
+    for text in listed: check_written("a text of texts", text)
+    return listed
+
+def _marks_spaces(tokenizer: Any) -> bool:
+    """Whether the pieces of a tokenizer hold signs for spaces or bytes: all but WordPiece's."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return backend is not None and type(backend.model).__name__ in ("BPE", "Unigram")
+
+def _takes_positions(network: nn.Module) -> bool:
+    """Whether a network can be told the positions of its tokens."""
+    parameters = signature(network.forward).parameters
+    return "position_ids" in parameters
 
 def _attended(ids: np.ndarray, attention: np.ndarray) -> tuple[np.ndarray, ...]:
     """Ids, attention and positions [n, k] of the tokens attended to, moved together."""
@@ -273,9 +380,18 @@ def _frozen(network: nn.Module, device: torch.device) -> nn.Module:
 class HubTextClassifier(TextClassifier):
     """A sequence classifier of transformers, whose head is its own and reads the first token.
 
+    Its scores are what its configuration says (`problem_type`) that its outputs mean.
+
     Raises: `embed` raises a NotImplementedError.
     """
     compact = False
+
+    @property
+    def kind(self) -> str:
+        """What makes scores of its outputs: a name in outputs.KINDS."""
+        config = getattr(self.network, "config", None)
+        n_outputs = max(getattr(config, "num_labels", 0), len(self.class_names))
+        return output_kind(self.output, n_outputs, getattr(config, "problem_type", None))
 
     def embed(
         self,
@@ -293,19 +409,51 @@ class HubTextClassifier(TextClassifier):
         attention: torch.Tensor,    # [B, L], 1 where a token is attended to
         positions: torch.Tensor | None = None,    # [B, L]
     ) -> torch.Tensor:              # [B, K]
-        """Return the scores before the softmax, differentiable in word embeddings."""
-        return self._run(inputs, attention, positions).logits.float()
+        """Return the outputs that scores are made of, differentiable in word embeddings."""
+        returned = self._run(inputs, attention, positions)
+        return self._columns(take_logits(returned, len(inputs)).float())
 
-def _hub_classifier(name: str, device: torch.device, dtype: torch.dtype) -> HubTextClassifier:
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+_LONGEST = 512     # tokens of a text that a classifier of the hub reads, at most
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """What transformers says of a model of the hub as an error that names it."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        message = f"name is 'hf:{name}', which cannot be loaded: {error}"
+        allowed = "a sequence classifier of the hub or in a folder, without code of its own"
+        raise ValueError(f"{message}; allowed: {allowed}") from error
+
+def _hub_network(name: str) -> Any:
+    """A sequence classifier of transformers with all its weights; no code comes with it.
+
+    Raises: ValueError where weights are missing, as those of the head of an encoder.
+    """
+    from transformers import AutoModelForSequenceClassification
     pretrained = AutoModelForSequenceClassification.from_pretrained
-    loaded = pretrained(name, attn_implementation="eager")
-    network = _frozen(loaded, device)
-    config = loaded.config
+    network, report = pretrained(
+        name, attn_implementation="eager", trust_remote_code=False, output_loading_info=True)
+    check_all_loaded(name, report)
+    return network
+
+def _hub_window(tokenizer: Any, network: nn.Module) -> int:
+    """Tokens that a tokenizer gives and a network reads, at most `_LONGEST`."""
+    positions = positions_of(network)[0]
+    return min(tokenizer.model_max_length, _LONGEST, positions or _LONGEST)
+
+def _hub_classifier(
+    name: str, device: torch.device, dtype: torch.dtype, output: str | None,
+) -> HubTextClassifier:
+    from transformers import AutoTokenizer
+    with _naming(name):
+        network: Any = _frozen(_hub_network(name), device)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    config = network.config
     commit = getattr(config, "_commit_hash", None)
     version = commit or state_digest(network)
     names = [config.id2label[i] for i in range(config.num_labels)]
-    tokenizer = AutoTokenizer.from_pretrained(name)
+    if config.pad_token_id is None: config.pad_token_id = padding_token(tokenizer)
     empty = torch.zeros(0)
     return HubTextClassifier(
         name=f"hf:{name}",
@@ -317,7 +465,8 @@ def _hub_classifier(name: str, device: torch.device, dtype: torch.dtype) -> HubT
         device=device,
         dtype=dtype,
         weights=f"{name}@{version}",
-        window=min(tokenizer.model_max_length, 512),
+        window=_hub_window(tokenizer, network),
+        output=output,
     )
 
 def load_text(
@@ -326,16 +475,22 @@ def load_text(
     name: str = "zero_shot",
     device: str = "auto",
     dtype: str = "float32",    # or "bfloat16" (autocast)
+    # what makes scores of the outputs, in outputs.KINDS; by default what the configuration says,
+    # or by their number
+    output: str | None = None,
 ) -> TextClassifier:
-    """Load a text classifier.
+    """Load a text classifier. Code that comes with a model of the hub is never run.
 
-    Raises: ValueError that lists what is allowed for an unknown name or dtype.
+    Raises: TypeError or ValueError that lists what is allowed for an unknown name, dtype or output,
+    and for a model of the hub that has no trained head.
     """
+    check_text("name", name)
     check_choice("dtype", dtype, ["float32", "bfloat16"])
+    if output is not None: check_choice("output", output, KINDS)
     chosen_device = pick_device(device)
     chosen_dtype = getattr(torch, dtype)
     if name.startswith("hf:"):
-        return _hub_classifier(name.removeprefix("hf:"), chosen_device, chosen_dtype)
+        return _hub_classifier(name.removeprefix("hf:"), chosen_device, chosen_dtype, output)
     check_choice("name", name, [*HEADS, "hf:<id>"])
     head = HEADS[name]
     network, tokenizer = _minilm(chosen_device)
@@ -349,6 +504,7 @@ def load_text(
         class_names=list(head.class_names),
         device=chosen_device,
         dtype=chosen_dtype,
+        output=output,
     )
     weight, bias = head.weights(classifier)
     weight = np.asarray(weight, np.float32)
@@ -360,6 +516,16 @@ def load_text(
     return classifier
 
 # %% ../../nbs/zoo/text.ipynb #c6ce5ec7
+def _check_labelled(rows: Any) -> None:
+    """Raise a TypeError or ValueError for what is no table of texts with labels 0..K-1."""
+    allowed = "a table with the columns text and label, labels 0..K-1, K >= 2"
+    check_type("rows", rows, pd.DataFrame, allowed)
+    missing = {"text", "label"} - set(rows)
+    if missing: raise ValueError(f"rows lacks the columns {sorted(missing)}; allowed: {allowed}")
+    labels = np.unique(check_numbers("rows.label", rows.label.to_numpy(), "whole numbers 0..K-1"))
+    if len(labels) > 1 and np.array_equal(labels, np.arange(len(labels))): return
+    raise ValueError(f"rows.label has the values {shown(labels.tolist())}; allowed: {allowed}")
+
 def train_head(
     classifier: TextClassifier,
     rows: pd.DataFrame,         # columns text, label; at least two classes
@@ -368,8 +534,12 @@ def train_head(
     """Train a multinomial logistic regression on the embeddings of texts.
 
     Returns: weight and bias of K >= 2 classes; of two, the first scores 0.
+    Raises: TypeError or ValueError for other rows, labels that are not 0..K-1, and another
+    strength.
     """
     from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+    check_real("strength", strength)
+    _check_labelled(rows)
     with torch.no_grad():
         embeddings = [classifier.embed(*batch) for batch in classifier.batches(rows.text)]
     X = torch.cat(embeddings).cpu().numpy()

@@ -19,8 +19,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..cache import Store
-from ..checks import check_choice, check_count, check_share
+from ..checks import check_choice, check_count, check_real, check_seed, check_share
 from ..ground import digest
+from ..inputs.description import describe
 from . import architectures, training
 from .assets import dataset, fetch
 from .models import Classifier
@@ -95,6 +96,8 @@ def draw_batch(
     Raises: ValueError for n outside 1..N.
     """
     check_count("n", n, 1, len(pictures))
+    check_seed("seed", seed)
+    check_count("step", step, 0)
     epoch, batch = divmod(step, len(pictures) // n)
     order = torch.randperm(len(pictures), generator=_generator(seed, epoch))
     first = batch * n
@@ -125,7 +128,11 @@ def draw_present(
 
     At every other step all are; otherwise a share of about `least` or more, and not all.
     """
-    if step % 2 == 0: return None
+    check_count("n", n)
+    check_seed("seed", seed)
+    if check_count("step", step, 0) % 2 == 0: return None
+    check_share("least", least)
+    check_count("tokens", tokens, 2)
     rng = _generator(seed, step, 1)
     fewest = max(1, round(least * tokens))
     k = int(torch.randint(fewest, tokens, (1,), generator=rng))
@@ -173,8 +180,9 @@ def teach(
     index_of = pd.read_csv(fetch("imagenet_classes")).set_index("wnid")["class_index"]
     columns = torch.tensor(np.asarray(index_of[classes().wnid]))
     blocks = []
+    teacher = describe(classifier)
     for part in photographs.pictures.split(block):
-        key = digest("teacher", classifier.name, classifier.weights, size, part)
+        key = digest("teacher", teacher, size, part)
         compute = partial(_teacher_block, classifier, part, columns, size)
         blocks.append(store.get(key, compute)["p"])
     return torch.from_numpy(np.concatenate(blocks))
@@ -193,6 +201,18 @@ def _teacher_block(
     normalised = p / p.sum(1, keepdim=True)
     return {"p": normalised.half().numpy()}
 
+def _check_part(name: str, value: float) -> None:
+    """Raise a ValueError for what is no number in [0, 1]."""
+    if check_real(name, value, strict=False) > 1:
+        raise ValueError(f"{name} is {value!r}; allowed: a number from 0 to 1")
+
+def _check_labels(labels: torch.Tensor, n_classes: int) -> None:
+    """Raise a ValueError for labels that are none of the classes."""
+    low, high = (int(bound) for bound in torch.aminmax(labels))
+    if low >= 0 and high < n_classes: return
+    allowed = f"0 to {n_classes - 1}, one for each output"
+    raise ValueError(f"labels has the values {low} to {high}; allowed: {allowed}")
+
 def loss_of(
     logits: torch.Tensor,                 # [B, K]
     labels: torch.Tensor,                 # int64 [B]
@@ -200,8 +220,15 @@ def loss_of(
     share: float = .5,                    # of the loss that is the teacher's
     smoothing: float = .1,                # probability that all classes share
 ) -> torch.Tensor:                        # a number: the mean over the batch
-    """Cross-entropy to smoothed labels and, for a share of it, to a teacher's probabilities."""
+    """Cross-entropy to smoothed labels and, for a share of it, to a teacher's probabilities.
+
+    Raises: ValueError for labels that are none of the outputs, and a share or smoothing outside
+    [0, 1].
+    """
     K = logits.shape[1]
+    _check_part("share", share)
+    _check_part("smoothing", smoothing)
+    _check_labels(labels, K)
     exact = F.one_hot(labels, K)
     target = exact * (1 - smoothing) + smoothing / K
     if taught is not None:
@@ -241,7 +268,8 @@ def learn(
         labels = photographs.labels[index].to(device)
         return loss_of(logits, labels, probabilities)
 
-    return training.train(network, loss_at, steps, checkpoint, **settings)
+    data = digest(photographs.pictures, photographs.labels, taught, batch, seed)
+    return training.train(network, loss_at, steps, checkpoint, data=data, **settings)
 
 def draw_shown(
     n: int,              # pictures
@@ -253,7 +281,8 @@ def draw_shown(
     Raises: ValueError for a share outside (0, 1].
     """
     k = max(1, round(check_share("share", share) * N_PATCHES))
-    return _draw_k(check_count("n", n), N_PATCHES, k, _generator(seed, 2))
+    rng = _generator(check_seed("seed", seed), 2)
+    return _draw_k(check_count("n", n), N_PATCHES, k, rng)
 
 @torch.no_grad()
 def predict_pictures(

@@ -8,22 +8,26 @@ __all__ = ['build', 'train', 'save_trained', 'training_record', 'load_trained', 
 # %% ../../nbs/zoo/training.ipynb #542ec787
 import json
 import math
+import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
-from ..checks import check_count, check_real
+from ..checks import check_count, check_real, check_seed, shown
 from ..ground import sha256, write_atomically
-from .models import compile_network
+from ..modes import keeping_generators
+from .assets import load_weights, read_record
+from .models import compile_network, state_digest
 
 # %% ../../nbs/zoo/training.ipynb #39edcf35
 _Network = TypeVar("_Network", bound=nn.Module)
+_Settings = dict[str, str | int | float]  # of a training, by name
 _Parts = dict[str, nn.Module | torch.optim.Optimizer]  # what a checkpoint holds, by name
 
 def build(
@@ -34,9 +38,10 @@ def build(
 
     Raises: a ValueError for a seed below 0.
     """
-    with torch.random.fork_rng(devices=[]):
+    check_seed("seed", seed)
+    with keeping_generators():
         # the generator of the CPU alone: torch.manual_seed would seed those of GPUs too
-        torch.default_generator.manual_seed(check_count("seed", seed, 0))
+        torch.default_generator.manual_seed(seed)
         return make()
 
 def train(
@@ -50,13 +55,16 @@ def train(
     compile: bool = False,  # faster on a CPU, after a wait; needs a C++ compiler
     tell: Callable[[int, float], None] = lambda step, loss: None,  # called at each checkpoint
     decay: float = 1e-4,  # weight decay
+    data: str = "",  # identifies what `loss_at` depends on: pictures, batches, their seed
 ) -> tuple[_Network, pd.DataFrame]:  # the network, and columns step, loss (mean of `every` steps)
     """Train a network with AdamW.
 
     Returns: the running mean of the weights on the CPU, ready for inference, and the losses.
 
-    Raises: a ValueError for a checkpoint of another training, for a loss that is not finite and
-    for a setting that is out of range.
+    A checkpoint is of a training if settings, initial weights and `data` are the same.
+
+    Raises: a ValueError, which names the file, for a checkpoint that is damaged or of another
+    training; for a loss that is not finite and for a setting that is out of range.
     """
     check_count("every", every)
     check_real("rate", rate)
@@ -66,7 +74,9 @@ def train(
     mean = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=averaging)
     adam = torch.optim.AdamW(network.parameters(), rate, weight_decay=float(decay))
     parts: _Parts = {"network": network, "mean": mean, "adam": adam}
-    settings = [steps, rate, every]
+    settings: _Settings = {
+        "steps": steps, "rate": rate, "every": every, "decay": float(decay), "dtype": str(dtype),
+        "initial weights": state_digest(network), "data": data}
     history = _resume(checkpoint, parts, settings)
     function = torch.compile(network, dynamic=False) if compile else network
     forward = _autocast(function, network, dtype)
@@ -118,22 +128,41 @@ def _autocast(function: Callable, network: nn.Module, dtype: torch.dtype) -> Cal
 
     return forward
 
-def _save_checkpoint(path: Path, parts: _Parts, history: list[float], settings: list) -> None:
+def _save_checkpoint(
+    path: Path, parts: _Parts, history: list[float], settings: _Settings
+) -> None:
     state: dict = {name: part.state_dict() for name, part in parts.items()}
     state |= {"history": history, "settings": settings}
     write_atomically(path, lambda p: torch.save(state, p))
 
-def _resume(path: Path, parts: _Parts, settings: list) -> list[float]:
+def _read_checkpoint(path: Path, names: set[str]) -> dict[str, Any]:
+    """What is in a checkpoint: tensors and plain data, and nothing that would run."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, KeyError) as error:
+        first_line = str(error).split("\n")[0]
+        message = f"checkpoint {path} is damaged or no checkpoint: {shown(first_line)}"
+        raise ValueError(f"{message}; allowed: one that this training wrote; remove it to begin "
+                         "anew") from error
+    if isinstance(state, dict) and names <= set(state): return state
+    raise ValueError(f"checkpoint {path} is of something else; allowed: one that a training wrote, "
+                     "or another file")
+
+def _resume(path: Path, parts: _Parts, settings: _Settings) -> list[float]:
     """Load `parts` from a checkpoint, if there is one, and return the losses so far."""
     if not path.exists(): return []
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["settings"] != settings:
-        raise ValueError(
-            f"checkpoint {path.name} is of a training with steps, rate, every = "
-            f"{state['settings']}; allowed: one with {settings}, or another file"
-        )
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
+    state = _read_checkpoint(path, {*parts, "history", "settings"})
+    stored = state["settings"] if isinstance(state["settings"], dict) else {}
+    other = [name for name, value in settings.items() if stored.get(name) != value]
+    if other:
+        pairs = [f"{name} {stored.get(name)!r}, not {settings[name]!r}" for name in other]
+        differ = "; ".join(pairs)
+        raise ValueError(f"checkpoint {path} is of another training: {differ}; "
+                         "allowed: one of this training, or another file")
+    try:
+        for name, part in parts.items(): part.load_state_dict(state[name])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(f"checkpoint {path} does not fit the network: {error}") from error
     return state["history"]
 
 # %% ../../nbs/zoo/training.ipynb #db2c5461
@@ -160,11 +189,11 @@ def training_record(
 
     Raises: a ValueError where the record belongs to other weights.
     """
-    record = json.loads(path.with_suffix(".json").read_text())
+    record = read_record(path.with_suffix(".json"), "weights")
     checksum = weights_digest(path)
     if record["weights"] != checksum:
         message = f"{path.name} has the checksum {checksum}; its record tells of "
-        raise ValueError(message + record["weights"])
+        raise ValueError(message + str(record["weights"]))
     return record
 
 def load_trained(
@@ -175,12 +204,10 @@ def load_trained(
 ) -> _Network:
     """Load the weights that `save_trained` wrote into `network`, in float32, ready for inference.
 
-    Raises: a FileNotFoundError where there are none.
+    Raises: a FileNotFoundError where there are none; a ValueError, which names the file, for a
+    damaged one and for the weights of another network.
     """
-    if not path.exists(): raise FileNotFoundError(f"no weights at {path}")
-    tensors = {name: t.float() for name, t in load_file(path).items()}
-    network.load_state_dict(tensors)
-    network = network.eval().requires_grad_(False)
+    network = load_weights(network, path).eval().requires_grad_(False)
     network = network.to(  # type: ignore[call-overload]  # torch's stubs
         device, memory_format=torch.channels_last)
     return cast(_Network, compile_network(network)) if compile else network
