@@ -333,6 +333,55 @@ def test_code_that_is_edited_while_the_kernel_starts_and_put_back(project, monke
     assert not (record.results/"run.json").exists()
 
 
+THROWS = """
+import os
+from pathlib import Path
+import numpy as np
+from xai_repro import workbook as wb
+
+log = Path(os.environ["XAI_REPRO_ROOT"])/"log"
+
+def compute():
+    log.write_text(log.read_text() + "x" if log.exists() else "x")
+    return {"throws": np.arange(n)}
+
+opened = wb.open_run("dice", profile, results)
+throws = opened.checkpoint("throws", compute)["throws"]
+assert throws.tolist() == list(range(n))
+assert not log.with_name("stop").exists(), "stopped"
+"""
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoints(project):
+    write("dice", THROWS)
+    stop = project/"stop"
+    log = project/"log"
+    stop.touch()
+    for _ in range(2):
+        assert runner.run("dice", progress=False).state == "failed"
+        assert log.read_text() == "x", "computed once"
+    stop.unlink()
+    assert runner.run("dice", progress=False).error == ""
+    assert log.read_text() == "x"
+    left = [path for path in (project/"data"/"cache").rglob("*") if path.is_file()]
+    assert not [path for path in left if "checkpoints" in path.parts], "a done run needs none"
+
+
+def test_checkpoints_outlive_neither_a_change_of_code_nor_force(project):
+    write("dice", THROWS)
+    stop = project/"stop"
+    log = project/"log"
+    stop.touch()
+    runner.run("dice", progress=False)
+    write("dice", THROWS.replace("np.arange(n)", "np.arange(n) + 0"))
+    runner.run("dice", progress=False)
+    assert log.read_text() == "xx", "other code"
+    runner.run("dice", force=True, progress=False)
+    assert log.read_text() == "xxx", "a forced run"
+    runner.run("dice", overrides=dict(n=3), progress=False)
+    assert log.read_text() == "xxxx", "another parameter"
+
+
 def test_other_versions_of_packages_are_told(project):
     record = runner.run("dice", progress=False)
     assert runner.differences(record.results) == ""

@@ -215,6 +215,7 @@ def read_table(
     path: Path,                    # of a csv file
     columns: Iterable[str] = (),   # that it must have
     numbers: Iterable[str] = (),   # columns that must hold numbers, where it has them
+    texts: Iterable[str] = (),     # columns that are text, whatever it looks like
 ) -> "pd.DataFrame":
     """Read a csv file.
 
@@ -223,7 +224,7 @@ def read_table(
     """
     import pandas as pd
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
     except (ValueError, OverflowError) as error:    # pandas' own errors are ValueErrors
         raise ValueError(f"{path} is no table in csv: {str(error).strip()}") from None
     present = ", ".join(shown(column) for column in table.columns)

@@ -311,13 +311,13 @@ class Run:
     ) -> dict[str, np.ndarray]:
         """Arrays that take long, computed once per run: a run that is stopped goes on.
 
-        They are stored under the run's key, which is of its code and its parameters, so that
-        nothing outlives the code that made it. Without a key (a notebook that is executed by
-        hand, or a forced run) they are computed.
+        They are stored in a folder of the run's key, which is of its code and its parameters, and
+        which the runner removes when the run is done: nothing outlives the code that made it.
+        They are computed in a notebook that is executed by hand, and anew in a forced run.
         """
-        key = os.environ.get("XAI_REPRO_RUN_KEY", "")
-        if not key: return {part: np.asarray(array) for part, array in compute().items()}
-        return Store().get(digest(key, name, *depends_on), compute)
+        folder = os.environ.get("XAI_REPRO_CHECKPOINTS", "")
+        if not folder: return {part: np.asarray(array) for part, array in compute().items()}
+        return Store(Path(folder)).get(digest(name, *depends_on), compute)
 
     def finish(
         self,

@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import sys
 import time
 import tomllib
@@ -384,7 +385,7 @@ ALLOCATOR = {
 }
 FOLDERS = ("XAI_REPRO_ASSETS", "XAI_REPRO_CACHE")
 
-def _kernel_environment(shard: str = "") -> dict[str, str]:
+def _kernel_environment(shard: str = "", checkpoints: str = "") -> dict[str, str]:
     """The environment variables of a kernel.
 
     The project's folders are absolute because a kernel starts in another folder; there are no
@@ -393,7 +394,9 @@ def _kernel_environment(shard: str = "") -> dict[str, str]:
     named = {name: os.environ[name] for name in FOLDERS if os.environ.get(name)}
     folders = {name: str(Path(folder).resolve()) for name, folder in named.items()}
     allocator = {name: value for name, value in ALLOCATOR.items() if name not in os.environ}
-    own = dict(XAI_REPRO_ROOT=str(root()), XAI_REPRO_SHARD=shard, XAI_REPRO_STATIC="1")
+    own = dict(
+        XAI_REPRO_ROOT=str(root()), XAI_REPRO_SHARD=shard, XAI_REPRO_STATIC="1",
+        XAI_REPRO_CHECKPOINTS=checkpoints)
     return allocator | folders | own
 
 def describe(
@@ -525,7 +528,8 @@ def _execute(
     )
     try:
         _write_source(source, paths, notebook)
-        with patch.dict(os.environ, _kernel_environment(paths.shard)):
+        environment = _kernel_environment(paths.shard, str(paths.checkpoints))
+        with patch.dict(os.environ, environment):
             executed = call_interruptibly(execute, its_own)
     except PapermillExecutionError as error:
         return describe(error)
@@ -575,6 +579,12 @@ class RunPaths:
     def notebook(self) -> Path:
         """The executed notebook."""
         return root()/"data"/"runs"/self.experiment/f"{self.stem}.ipynb"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of what it keeps until it is done, by its key."""
+        name = f"{self.stem}-{self.key}"
+        return root()/"data"/"cache"/"checkpoints"/self.experiment/name
 
     @property
     def lock(self) -> Path:
@@ -706,12 +716,15 @@ def run(
             return _record(paths, "skipped", finished(paths.results).get("seconds", 0.))
         damaged = damage(paths.results)
         if damaged: print(f"{damaged}; it is made anew", file=sys.stderr, flush=True)
+        if force: shutil.rmtree(paths.checkpoints, ignore_errors=True)
         unfinish(paths.results)   # tables may be a mixture from here on
         for path in (paths.failed, paths.notebook): remove(path)
         began, started = time.time(), time.perf_counter()
-        error = _execute(paths, code.notebook, progress, lock) or code.edited
+        error = _execute(paths, code.notebook, progress, lock)
+        edited = code.edited
         seconds = round(time.perf_counter() - started, 1)
-        error = error or _finish(paths, seconds, lock)
+        error = error or edited or _finish(paths, seconds, lock)
+        if edited or not error: shutil.rmtree(paths.checkpoints, ignore_errors=True)
         if error:
             error = _make_room(paths, began, error)
             write_failure(paths, error)

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ..checks import check_choice, check_images
-from ..ground import digest, root
+from ..ground import digest, read_table, root
 from ..modes import in_this_thread, keeping_generators
 from ..inputs.removal import INPAINTERS, Inpaint, InpaintingMethod
 from . import training
@@ -153,7 +153,8 @@ def make_split(seed: int = 2022) -> pd.DataFrame:
 
     Raises: a FileNotFoundError where the assets are missing.
     """
-    labels = pd.read_csv(fetch("imagenet_val")/"labels.csv")
+    path = fetch("imagenet_val")/"labels.csv"
+    labels = read_table(path, ["file", "class_index"], ["class_index"])
     n_classes = labels.class_index.nunique()
     drawn = draw(labels, n_classes, seed).file.tolist()
     never_drawn = sorted(set(labels.file) - set(drawn))
@@ -173,7 +174,7 @@ def make_split(seed: int = 2022) -> pd.DataFrame:
 
 def split() -> pd.DataFrame:
     """The committed split, as `make_split` made it."""
-    return pd.read_csv(own("inpainter_split.csv"))
+    return read_table(own("inpainter_split.csv"), ["file"])
 
 def photographs_of(
     part: str,  # of the split: "train" or "held_out"

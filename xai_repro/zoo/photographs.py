@@ -20,6 +20,7 @@ import torch
 from torchvision.transforms import functional as F
 
 from ..checks import check_count, check_seed
+from ..ground import read_table
 from ..inputs.pictures import open_picture
 from .assets import entries, fetch
 
@@ -131,7 +132,7 @@ def labels_of(
     """
     folder = fetch(source)
     if (folder / "labels.csv").exists():
-        table = pd.read_csv(folder / "labels.csv", dtype={"file": str})
+        table = read_table(folder / "labels.csv", texts=["file"])
         return _check_labels(table, str(folder / "labels.csv"))
     if not (folder / "validation.parquet").exists():
         raise ValueError(

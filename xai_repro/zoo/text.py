@@ -30,7 +30,7 @@ from xai_repro.checks import (
     check_type,
     shown,
 )
-from ..ground import digest
+from ..ground import digest, read_table
 # the names as they were, until the papers are converted
 from ..inputs.text import REMOVALS, TEXT_MASKS, over_words  # noqa: F401
 from ..inputs.text import check_written, padding_token
@@ -46,7 +46,7 @@ EMOTIONS = ("anger", "joy", "optimism", "sadness")
 
 def embedded_texts() -> pd.DataFrame:
     """Forty sentences, ten of each emotion: columns text, label (the index of its emotion)."""
-    rows = pd.read_csv(own("texts/emotions.csv"))
+    rows = read_table(own("texts/emotions.csv"), ["text", "label"])
     return rows.assign(label=rows.label.map(EMOTIONS.index))
 
 def tweets(
@@ -75,7 +75,7 @@ def reviews(
     Raises: ValueError for another split, FileNotFoundError where the asset is not at hand.
     """
     check_choice("split", split, ["train", "test"])
-    everything = pd.read_csv(fetch("imdb_5000"))
+    everything = read_table(fetch("imdb_5000"), ["text", "label", "split"])
     rows = everything.query("split == @split").reset_index(drop=True)
     texts = rows.text.str.replace("<br />", " ").str.strip()
     labels = (rows.label == "pos").astype(int)

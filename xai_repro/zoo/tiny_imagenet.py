@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from ..cache import Store
 from ..checks import check_choice, check_count, check_real, check_seed, check_share
-from ..ground import digest
+from ..ground import digest, read_table
 from ..inputs.description import describe
 from . import architectures, training
 from .assets import dataset, fetch
@@ -54,7 +54,8 @@ def photographs(
 
 def classes() -> pd.DataFrame:
     """The 101 classes: columns label, wnid, name."""
-    return pd.read_csv(fetch("tiny_imagenet_101") / "classes.csv")
+    path = fetch("tiny_imagenet_101") / "classes.csv"
+    return read_table(path, ["label", "wnid", "name"], ["label"])
 
 # %% ../../nbs/zoo/tiny_imagenet.ipynb #5699e22b
 def _generator(*seeds: int) -> torch.Generator:
@@ -177,7 +178,8 @@ def teach(
     block: int = 404,            # photographs in a block
 ) -> torch.Tensor:               # float16 [n, 101]
     """Compute a teacher's probabilities of the 101 classes for whole photographs."""
-    index_of = pd.read_csv(fetch("imagenet_classes")).set_index("wnid")["class_index"]
+    names = read_table(fetch("imagenet_classes"), ["wnid", "class_index"], ["class_index"])
+    index_of = names.set_index("wnid")["class_index"]
     columns = torch.tensor(np.asarray(index_of[classes().wnid]))
     blocks = []
     teacher = describe(classifier)
