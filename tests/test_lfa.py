@@ -358,7 +358,7 @@ def test_enough_samples_do_not(ask):
 def test_samples_of_the_unperturbed_input_do_not_count(d):
     """At d = 3 every eighth mask is the full one, of weight 1: the others weigh nothing."""
     with pytest.warns(lfa.DegenerateFit, match="all weights vanish: those of perturbed inputs"):
-        explanation = lfa.lime(several(d), 0, 1000)
+        explanation = lfa.lime(several(d), 0, 1000, preset="paper")
     assert explanation.total_weight > 1
     assert np.abs(explanation.weights).max() < 1e-3
 

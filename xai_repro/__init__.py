@@ -25,6 +25,7 @@ _MODULE_OF = {
     "METHODS": "explain.methods",
     "Method": "explain.methods",
     "Attribution": "explain.attribution",
+    "load": "explain.attribution",
     "METRICS": "evaluate.metrics",
     "Metric": "evaluate.metrics",
     "Instance": "inputs.instance",

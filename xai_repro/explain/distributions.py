@@ -545,16 +545,18 @@ Encode = Callable[[np.ndarray], ArrayLike]    # masks bool [n, d] -> embeddings 
 class _EmbeddingKernel:
     """Masks [n, d] -> log π [n] = -(distance of the embedding / width)^power."""
     encode: Encode
-    width: float
+    width: float | None     # None: the median distance
     power: int
 
     def __call__(self, Z: np.ndarray) -> np.ndarray:
         distances = embedding_distances(self.encode, Z)
-        return -(distances/self.width)**self.power
+        width = self.width or np.median(distances[distances > 0])
+        return -(distances/width)**self.power
 
 def embedded(
     encode: Encode,        # masks bool [n, d] -> embeddings [n, m], array or tensor
-    sigma: float = 0.25,   # in the unit of the embeddings' distances
+    # in the unit of the embeddings' distances; their median over the masks by default
+    sigma: float | None = None,
     power: int = 2,        # log π = -(distance/σ)^power, 1 or 2
 ) -> Distribution:
     """ALIME: uniform masks weighted by the distance of their embedding from the full mask's.
@@ -565,7 +567,7 @@ def embedded(
     Source: GLIME A.6.
     """
     check_callable("encode", encode, "masks bool [n, d] -> embeddings [n, m]")
-    width = check_real("sigma", sigma)
+    width = None if sigma is None else check_real("sigma", sigma)
     check_choice("power", power, [1, 2])
     return Distribution("embedded", BySize(log_binomial), _EmbeddingKernel(encode, width, power))
 

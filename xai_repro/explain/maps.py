@@ -78,7 +78,7 @@ def lime_maps(
     maps = []
     for seed in seeds:
         surrogate = lfa.lime(
-            value, instance.target, n_samples, seed=seed, original_first=True, distance="cosine")
+            value, instance.target, n_samples, seed=seed, preset="package")
         maps.append(surrogate.weights[labels])
     return np.stack(maps)
 

@@ -80,7 +80,8 @@ class Method:
         scores = check_vector(f"the scores of {name}", raw, instance.d)
         return Attribution(
             scores, name, chosen, instance.thread_queries - before, passes, r2,
-            arguments.get("n_samples"), arguments.get("seed"), options, result)
+            arguments.get("n_samples"), arguments.get("seed"), options, result,
+            **_input_of(instance.explained_as(chosen)))
 
     def _check_complete(self, name: str, options: Mapping[str, Any]) -> None:
         """Raise a TypeError for an option that is needed and not given."""
@@ -98,6 +99,17 @@ class Method:
         if self.n_samples is not None: arguments["n_samples"] = check_count("n_samples", asked)
         if self.seeded: arguments["seed"] = seed
         return arguments
+
+def _input_of(instance: Any) -> dict[str, Any]:
+    """What an attribution keeps of the input: names, picture, and how to ask again."""
+    names = instance.class_names
+    layout = getattr(instance.value, "layout", None)
+    picture, segments = (None, None) if layout is None else layout()
+    return dict(
+        class_name=names[instance.target] if instance.target < len(names) else "",
+        feature_names=tuple(instance.feature_names),
+        kind=getattr(instance.value, "kind", "function"),
+        picture=picture, segments=segments, instance=instance.fresh())
 
 class _CountedLogits:
     """A view's logits that count the inputs which they are asked for.
@@ -205,7 +217,7 @@ STABILITY = ("lime", "kernel_shap", "glime", "integrated_gradients", "mfaba", "r
 # %% ../../nbs/explain/methods.ipynb #189f9521
 def explain(
     instance: Any,                   # an Instance
-    method: str = "lime",            # a name in METHODS
+    method: str = "glime",           # a name in METHODS
     n_samples: int | None = None,    # perturbations; the method's by default
     seed: int = 0,
     target: int | None = None,       # the class; the instance's by default

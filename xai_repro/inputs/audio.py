@@ -28,6 +28,8 @@ class MaskedSound(MaskedValue):
     Raises: a ValueError for another waveform or number of cells.
     """
 
+    kind = "sound"
+
     def __init__(
         self,
         predict: Callable,                 # waveforms, a tensor [B, T] -> scores [B, K]
@@ -51,6 +53,12 @@ class MaskedSound(MaskedValue):
         time_of = torch.arange(frames)*times//frames
         band_of = torch.arange(bins)*bands//bins
         self._cell_of = time_of[None]*bands + band_of[:, None]      # [bins, frames]
+
+    def layout(self) -> tuple[np.ndarray, np.ndarray]:
+        """The spectrogram in decibels float32 [F, T], and the cell of each of its bins."""
+        power = self._transform.abs().numpy()**2
+        decibels = 10*np.log10(power + 1e-10*power.max() + 1e-30)
+        return decibels.astype(np.float32), self._cell_of.numpy()
 
     def render(self, masks: Any) -> torch.Tensor:
         """What the model hears of `masks` bool [n, d]: waveforms [n, T]."""

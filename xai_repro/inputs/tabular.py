@@ -31,6 +31,8 @@ class MaskedRow(MaskedValue):
     that is not finite numbers, and for scores that are not [n] or [n, K].
     """
 
+    kind = "table"
+
     def __init__(
         self,
         predict: Callable,                 # rows, an array [n, p] -> scores [n] or [n, K]

@@ -48,6 +48,8 @@ class MaskedText(MaskedValue):
     Raises: a TypeError or ValueError that names the argument and what is allowed.
     """
 
+    kind = "text"
+
     def __init__(
         self,
         predict: Callable,                    # texts or ids -> scores [n, K]

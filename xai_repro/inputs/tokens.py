@@ -13,6 +13,7 @@ import torch
 
 from ..cache import Answers
 from ..checks import check_images, check_segments, shown
+from .image import shown_image
 from .outputs import as_scores
 from .segmentation import grid
 from ..modes import evaluating
@@ -31,6 +32,8 @@ class MaskedPatches(MaskedValue):
     Raises: a TypeError for what is no classifier with a network; a ValueError where tokens cannot
     be left out, or a segment has a part of one.
     """
+    kind = "image"
+
     def __init__(
         self,
         classifier: Any,            # with network, preprocessing, size, dtype and device
@@ -65,6 +68,10 @@ class MaskedPatches(MaskedValue):
         self.segments = labels.to(classifier.device)
         self.n_features = int(labels.max()) + 1
         self._seen = classifier.preprocessing(self.image[None].float())
+
+    def layout(self) -> tuple[np.ndarray, np.ndarray]:
+        """The image uint8 [H, W, 3] and its segments int64 [H, W], to be shown."""
+        return shown_image(self.image), self.segments.cpu().numpy()
 
     @torch.no_grad()
     def _score(self, masks: np.ndarray) -> torch.Tensor:
