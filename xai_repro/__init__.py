@@ -1,10 +1,12 @@
 """Perturbation-based explanations and the place where they are checked.
 
     import xai_repro as xr
+    attribution = xr.explain("efficientnet_lite0", "photo.jpg")    # GLIME, of the top class
+    attribution.plot()
+    attribution.certify(radius=3)
+
     instance = xr.image("photo.jpg", "efficientnet_lite0")
-    attribution = xr.explain(instance, "glime", sigma=0.5)
-    xr.evaluate(instance, attribution)
-    xr.certify(instance, attribution, radius=3)
+    xr.evaluate(instance, xr.explain(instance, "lime"))
 
 `xr.METHODS` and `xr.METRICS` are the tables of what there is. Everything is imported when it is
 first used.

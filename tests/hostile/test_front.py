@@ -87,7 +87,7 @@ def occluded(instance):
 
 # the face: functions of good arguments, and the bad values that each argument is given
 
-CASES = {}
+CASES: dict[str, tuple] = {}
 NO_INSTANCES = [None, 3, "abc", either, np.ones(D), [3], {"instance": EITHER}, NETWORK]
 NO_CACHES = ["c", 3, True, {}, b"c", either]
 NO_TARGETS = [9, -1, *NO_COUNTS[1:]]
