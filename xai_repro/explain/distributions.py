@@ -556,7 +556,7 @@ class _EmbeddingKernel:
 def embedded(
     encode: Encode,        # masks bool [n, d] -> embeddings [n, m], array or tensor
     # in the unit of the embeddings' distances; their median over the masks by default
-    sigma: float | None = None,
+    sigma: Any = "auto",
     power: int = 2,        # log π = -(distance/σ)^power, 1 or 2
 ) -> Distribution:
     """ALIME: uniform masks weighted by the distance of their embedding from the full mask's.
@@ -567,7 +567,8 @@ def embedded(
     Source: GLIME A.6.
     """
     check_callable("encode", encode, "masks bool [n, d] -> embeddings [n, m]")
-    width = None if sigma is None else check_real("sigma", sigma)
+    is_auto = isinstance(sigma, str) and sigma == "auto"
+    width = None if is_auto else check_real("sigma", sigma)
     check_choice("power", power, [1, 2])
     return Distribution("embedded", BySize(log_binomial), _EmbeddingKernel(encode, width, power))
 
