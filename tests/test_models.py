@@ -267,3 +267,15 @@ def test_compiled_it_predicts_as_it_does_eagerly(lite, photos):
     assert difference.abs().max() < 1e-5
     rest = compiled.predict(images[16:])
     assert torch.equal(whole[16:], rest)
+
+
+def test_images_that_do_not_go_through_the_network_are_named():
+    layers = torch.nn.Conv2d(3, 4, 5), torch.nn.Flatten(), torch.nn.Linear(16, 3)
+    small = torch.nn.Sequential(*layers)
+    unit = models.Preprocessing((0., 0., 0.), (1., 1., 1.))
+    mine = models.Classifier("mine", small.eval(), unit, 6, list("abc"), torch.device("cpu"))
+    assert mine.predict(torch.rand(2, 3, 6, 6)).shape == (2, 3)
+    words = r"shape \[1, 3, 2, 2\] do not go .*allowed: what 'mine' takes, as \[B, 3, 6, 6\]"
+    with pytest.raises(ValueError, match=words): mine.predict(torch.rand(1, 3, 2, 2))
+    with pytest.raises(ValueError, match=r"images of shape \[1, 3, 9, 9\] do not go"):
+        mine.predict(torch.rand(1, 3, 9, 9))

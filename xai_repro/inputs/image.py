@@ -23,6 +23,7 @@ from .instance import Differentiable, Instance, make_identity, make_instance
 from xai_repro.inputs.outputs import (
     as_scores,
     declared_output,
+    naming_shape,
     network_dtype,
     take_logits,
     take_scores,
@@ -203,8 +204,10 @@ class NetworkClassifier:
         """Outputs [B, K], differentiable; of one output z of which nothing is said, [0, z]."""
         dtype = network_dtype(self.network) or images.dtype
         given = images.to(self.device, dtype).contiguous()
-        with evaluating(self.network):
-            logits = take_logits(self.network(given), len(images), "model")
+        named = naming_shape("images", given.shape, "what the network takes")
+        with evaluating(self.network), named:
+            returned = self.network(given)
+        logits = take_logits(returned, len(images), "model")
         one_label = self.output is None and logits.shape[1] == 1
         return two_columns(logits) if one_label else logits
 

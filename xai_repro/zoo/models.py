@@ -27,6 +27,7 @@ from ..inputs.description import describe
 from xai_repro.inputs.outputs import (
     as_scores,
     declared_output,
+    naming_shape,
     network_dtype,
     take_logits,
     two_columns,
@@ -183,7 +184,9 @@ class Classifier:
         x = self._prepared(images)
         lower_precision = self.dtype != torch.float32
         autocast = torch.autocast(self.device.type, self.dtype, enabled=lower_precision)
-        with evaluating(self.network), autocast:
+        allowed = f"what {self.name!r} takes, as [B, 3, {self.size}, {self.size}]"
+        named = naming_shape("images", x.shape, allowed)
+        with evaluating(self.network), autocast, named:
             returned = self.network(x)
         logits = take_logits(returned, len(x))
         one_label_of_two = logits.shape[1] == 1 and len(self.class_names) == 2
