@@ -59,12 +59,23 @@ def _parts_of(part: Any) -> list[Any]:
     if isinstance(part, MethodType): return [part.__self__, part.__func__]
     if isinstance(part, FunctionType):
         if part.__module__ and part.__module__.split(".")[0] in _LIBRARIES: return []
-        return [held for held in looked_up(part).values() if _may_ask(held, part.__module__)]
+        defaults = [*(part.__defaults__ or ()), *(part.__kwdefaults__ or {}).values()]
+        held = [*looked_up(part).values(), *defaults]
+        return [value for value in held if _may_ask(value, part.__module__)]
     if isinstance(part, (type, ModuleType)): return []
-    held = _values_in(part)
+    held = [value for value in _values_in(part) if _may_hold(value)]
     called = vars(type(part)).get("__call__")
     if isinstance(called, FunctionType): held = [*held, called]
-    return [value for value in held if isinstance(value, _ASKS)]
+    return held
+
+def _may_hold(value: Any) -> bool:
+    """Whether a value may be or hold a network: no numbers, text, or long lists."""
+    if isinstance(value, _ASKS): return True
+    if isinstance(value, (list, tuple, dict)): return len(value) <= _MOST
+    return type(value).__module__ not in ("builtins", "numpy", "torch") and hasattr(
+        value, "__dict__")
+
+_MOST = 100    # parts of a container that is looked through
 
 def _values_in(part: Any) -> list[Any]:
     """The values of a container, or of an object's attributes."""

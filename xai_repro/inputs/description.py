@@ -8,7 +8,7 @@ __all__ = ['describe']
 # %% ../../nbs/inputs/description.ipynb #113a7deb
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+
 from enum import Enum
 from functools import cache, partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from ..ground import digest
-from ..modes import looked_up
+from ..modes import looked_up, names_in
 
 # %% ../../nbs/inputs/description.ipynb #c6c375e4
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device,
@@ -52,8 +52,13 @@ def _parts(value: Any, seen: _Seen) -> Iterator[Any]:
     for kind, parts_of in _KINDS:
         if isinstance(value, kind):
             yield from parts_of(value, seen)
+            if parts_of in _OF_CONTAINERS: yield from _mapping_parts(_extra(value), seen)
             return
     yield from _object_parts(value, seen)
+
+def _extra(value: Any) -> dict[str, Any]:
+    """The attributes of a container of a class of one's own; a plain one has none."""
+    return {} if isinstance(value, torch.Tensor) else getattr(value, "__dict__", None) or {}
 
 def _array_parts(value: Any, seen: _Seen) -> Iterator[Any]:
     if isinstance(value, np.ndarray) and value.dtype.hasobject:
@@ -119,8 +124,18 @@ def _function_parts(value: FunctionType, seen: _Seen) -> Iterator[Any]:
     outside = looked_up(value)
     if _of_library(value.__module__):
         outside = {name: outside[name] for name in value.__code__.co_freevars if name in outside}
-    else: yield from _code_parts(value.__code__, seen)
+    else:
+        yield from _code_parts(value.__code__, seen)
+        outside |= _looked_up_in_modules(value, outside)
     yield from _mapping_parts(outside, seen)
+
+def _looked_up_in_modules(function: FunctionType, outside: dict[str, Any]) -> dict[str, Any]:
+    """What a function's code may read of a user's modules, as `settings.LEVEL`."""
+    names = names_in(function.__code__)
+    modules = {name: part for name, part in outside.items()
+               if isinstance(part, ModuleType) and not _of_library(part.__name__)}
+    return {f"{name}.{attribute}": vars(module)[attribute]
+            for name, module in modules.items() for attribute in names & vars(module).keys()}
 
 def _own_classes(kind: type) -> list[type]:
     """A class and those that it inherits from which are no library's."""
@@ -130,8 +145,9 @@ def _class_parts(value: type, seen: _Seen) -> Iterator[Any]:
     yield f"class {value.__module__} {value.__qualname__}"
     for base in _own_classes(value):
         for name in sorted(vars(base)):
-            if name.startswith("__") and name not in ("__call__", "__init__"): continue
             part = vars(base)[name]
+            is_own = isinstance(part, FunctionType) or not name.startswith("__")
+            if not is_own: continue     # Python's entries of every class
             part = getattr(part, "__func__", getattr(part, "fget", part))
             yield name
             yield from _parts(part, seen)
@@ -154,8 +170,7 @@ def _network_parts(value: nn.Module, seen: _Seen) -> Iterator[Any]:
 
 def _attributes(value: Any) -> dict[str, Any] | None:
     """The attributes of an object; None where they cannot be seen."""
-    if is_dataclass(value): return {f.name: getattr(value, f.name) for f in fields(value)}
-    own = getattr(value, "__dict__", None)
+    own = getattr(value, "__dict__", None)      # a dataclass may hold more than its fields
     slots = [name for kind in type(value).__mro__ for name in vars(kind).get("__slots__", ())]
     if own is None and not slots: return None
     return (own or {}) | {name: getattr(value, name, None) for name in slots if name[:2] != "__"}
@@ -167,6 +182,8 @@ def _object_parts(value: Any, seen: _Seen) -> Iterator[Any]:
         yield uuid4().hex
         return
     yield from _mapping_parts(attributes, seen)
+
+_OF_CONTAINERS = (_array_parts, _mapping_parts, _sequence_parts, _set_parts)
 
 _KINDS: tuple[tuple[Any, Callable[[Any, _Seen], Iterator[Any]]], ...] = (
     ((np.ndarray, torch.Tensor), _array_parts),
