@@ -43,6 +43,27 @@ class Tally:
         self.counts[outcome] += 1
         if outcome == "wrong": self.wrong.append(what)
 
+    def right_if(self, is_right, what=""):
+        """Count one attempt: right where `is_right`, or else wrong."""
+        outcome = "right" if is_right else "wrong"
+        self.add(outcome, what)
+
+    def refused_if(self, is_refused, what=""):
+        """Count one attempt: refused where `is_refused`, or else wrong."""
+        outcome = "refused" if is_refused else "wrong"
+        self.add(outcome, what)
+
+    def refusal(self, call, *words, errors=ValueError, what=""):
+        """Count a call that has to be refused by one of `errors` that holds each of `words`."""
+        try:
+            got = call()
+        except errors as error:
+            told = str(error)
+            is_told = all(word in told for word in words)
+            self.refused_if(is_told, f"{what}: {told}")
+        else:
+            self.add("wrong", f"{what}: gave {got}")
+
     def check(self):
         """Fail where an attempt went wrong, and say which."""
         assert not self.wrong, f"{len(self.wrong)} wrong:\n" + "\n".join(map(str, self.wrong))

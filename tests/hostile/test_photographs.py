@@ -1,10 +1,12 @@
 """Photographs as strangers have them: turned, transparent, deep, damaged, huge, of equal names."""
 import io
+from itertools import count
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cases import cases
 from PIL import Image, ImageOps
 
 from xai_repro.inputs.image import as_image
@@ -13,10 +15,24 @@ from xai_repro.zoo import photographs
 from xai_repro.zoo.photographs import draw, draw_images, draw_labels, load_image, names_of
 
 Y, X = np.mgrid[:60, :80]
-RGB = np.stack([X/79, Y/59, (X + Y)/138], 2)
-BASE = Image.fromarray((255*RGB).round().astype(np.uint8))
-GREY = RGB[..., 0]
-WHOLE = (65535*GREY).round()
+GREY = X/79
+RGB = np.stack([GREY, Y/59, (X + Y)/138], 2)
+DEEP = (65535*GREY).round()
+FAR = 1000*GREY
+HOLES = np.where(GREY > .5, np.nan, GREY)
+
+
+def picture_of(values):
+    """A picture of numbers in [0, 1]."""
+    levels = (255*values).round()
+    return Image.fromarray(levels.astype(np.uint8))
+
+
+def plain(color): return Image.new("RGB", (80, 60), color)
+
+
+BASE = picture_of(RGB)
+GREY_RGB = picture_of(GREY).convert("RGB")
 
 
 def with_orientation(value):
@@ -28,7 +44,8 @@ def with_orientation(value):
 def half_transparent(picture):
     alpha = np.zeros((60, 80), np.uint8)
     alpha[10:50, 20:60] = 255
-    return Image.fromarray(np.dstack([np.asarray(picture), alpha]))
+    layers = [np.asarray(picture), alpha]
+    return Image.fromarray(np.dstack(layers))
 
 
 def on_white(picture):
@@ -45,66 +62,86 @@ def keyed():
     return picture
 
 
-def grey(values): return Image.fromarray((255*values).round().astype(np.uint8)).convert("RGB")
-
-
 HALF = half_transparent(BASE)
-KEYED = Image.new("RGB", (80, 60), "blue")
-KEYED.paste((255, 255, 255), (0, 0, 40, 60))
-# file -> picture that is stored, how, and what a viewer shows; None: it has to be refused
-FILES = {
-    "plain.png": (BASE, {}, BASE),
-    "plain.jpg": (BASE, {"quality": 95}, BASE),
-    "plain.webp": (BASE, {"lossless": True}, BASE),
-    "plain.bmp": (BASE, {}, BASE),
-    "grey.png": (BASE.convert("L"), {}, BASE.convert("L").convert("RGB")),
-    "bits.png": (BASE.convert("1"), {}, BASE.convert("1").convert("RGB")),
-    "palette.png": (BASE.convert("P", palette=Image.Palette.ADAPTIVE), {}, BASE),
-    "cmyk.jpg": (BASE.convert("CMYK"), {"quality": 95}, BASE),
-    "ycc.jpg": (BASE.convert("YCbCr"), {"quality": 95}, BASE),
-    "animated.gif": (BASE, {
-        "save_all": True, "append_images": [Image.new("RGB", (80, 60), "red")]}, BASE),
-    "alpha.png": (HALF, {}, on_white(HALF)),
-    "alpha.webp": (HALF, {"lossless": True, "exact": True}, on_white(HALF)),
-    "grey_alpha.png": (HALF.convert("LA"), {}, on_white(HALF.convert("LA").convert("RGBA"))),
-    "keyed.png": (keyed(), {"transparency": 0}, KEYED),
-    "keyed_rgb.png": (KEYED, {"transparency": (0, 0, 255)}, Image.new("RGB", (80, 60), "white")),
-    "deep.png": (Image.fromarray(WHOLE.astype(np.uint16)), {}, grey(GREY)),
-    "deep.tif": (Image.fromarray(WHOLE.astype(np.uint16)), {}, grey(GREY)),
-    "float.tif": (Image.fromarray(GREY.astype(np.float32)), {}, grey(GREY)),
-    "whole.tif": (Image.fromarray(WHOLE.astype(np.int32)), {}, None),
-    "far.tif": (Image.fromarray((1000*GREY).astype(np.float32)), {}, None),
-    "nan.tif": (Image.fromarray(np.where(GREY > .5, np.nan, GREY).astype(np.float32)), {}, None),
-} | {f"turned_{k}.jpg": (BASE, {"quality": 95} | with_orientation(k), None) for k in range(1, 9)}
+GREY_HALF = HALF.convert("LA")
+KEYED = plain("blue")
+KEYED.paste("white", (0, 0, 40, 60))
 
 
 def reference(picture, size=32, to=37):
     from torchvision.transforms import functional as F
     resized = F.resize(picture, [to], antialias=True)
-    return F.to_tensor(F.center_crop(resized, [size]))
+    cropped = F.center_crop(resized, [size])
+    return F.to_tensor(cropped)
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_a_photograph_is_what_a_viewer_shows(tally, tmp_path, file):
-    stored, how, shown = FILES[file]
+def is_close(image, expected):
+    if image.shape != expected.shape: return False
+    difference = (image - expected).abs()
+    return bool(difference.mean() < .02)
+
+
+def count_reads(tally, path, shown):
+    """Count whether a file is read as what a viewer shows: small, whole, and by PIL."""
+    small = load_image(path, 32)
+    tally.right_if(is_close(small, reference(shown)), f"{path.name}: mean {small.mean():.3f}")
+    whole = as_image(path)
+    pixels = torch.from_numpy(np.array(shown)).permute(2, 0, 1)
+    tally.right_if(is_close(whole, pixels/255), f"{path.name}: mean {whole.mean():.3f}")
+    with Image.open(path) as opened: by_pil = as_image(opened)
+    is_same = torch.equal(by_pil, whole)
+    tally.right_if(is_same, f"{path.name}: a picture of PIL is read otherwise")
+
+
+LOSSLESS = {"lossless": True}
+WELL = {"quality": 95}
+ANIMATED = {"save_all": True, "append_images": [plain("red")]}
+
+
+@cases("file, stored, how, shown", {
+    "plain.png": (BASE, {}, BASE),
+    "plain.jpg": (BASE, WELL, BASE),
+    "plain.webp": (BASE, LOSSLESS, BASE),
+    "plain.bmp": (BASE, {}, BASE),
+    "grey.png": (BASE.convert("L"), {}, BASE.convert("L").convert("RGB")),
+    "bits.png": (BASE.convert("1"), {}, BASE.convert("1").convert("RGB")),
+    "palette.png": (BASE.convert("P", palette=Image.Palette.ADAPTIVE), {}, BASE),
+    "cmyk.jpg": (BASE.convert("CMYK"), WELL, BASE),
+    "ycc.jpg": (BASE.convert("YCbCr"), WELL, BASE),
+    "animated.gif": (BASE, ANIMATED, BASE),
+    "alpha.png": (HALF, {}, on_white(HALF)),
+    "alpha.webp": (HALF, LOSSLESS | {"exact": True}, on_white(HALF)),
+    "grey_alpha.png": (GREY_HALF, {}, on_white(GREY_HALF.convert("RGBA"))),
+    "keyed.png": (keyed(), {"transparency": 0}, KEYED),
+    "keyed_rgb.png": (KEYED, {"transparency": (0, 0, 255)}, plain("white")),
+    "deep.png": (Image.fromarray(DEEP.astype(np.uint16)), {}, GREY_RGB),
+    "deep.tif": (Image.fromarray(DEEP.astype(np.uint16)), {}, GREY_RGB),
+    "float.tif": (Image.fromarray(GREY.astype(np.float32)), {}, GREY_RGB),
+})
+def test_a_photograph_is_what_a_viewer_shows(tally, tmp_path, file, stored, how, shown):
     path = tmp_path/file
     stored.save(path, **how)
-    if file.startswith("turned"):
-        with Image.open(path) as opened: shown = ImageOps.exif_transpose(opened).convert("RGB")
-    try:
-        small, whole = load_image(path, 32), as_image(path)
-    except ValueError as error:
-        named = file in str(error) and "allowed" in str(error)
-        tally.add("refused" if shown is None and named else "wrong", f"{file}: {error}")
-        return
-    expected = reference(shown)
-    close = small.shape == expected.shape and float((small - expected).abs().mean()) < .02
-    tally.add("right" if close else "wrong", f"{file}: mean {small.mean():.3f}")
-    pixels = torch.from_numpy(np.asarray(shown).copy()).permute(2, 0, 1)/255
-    close = whole.shape == pixels.shape and float((whole - pixels).abs().mean()) < .02
-    tally.add("right" if close else "wrong", f"{file}: mean {whole.mean():.3f}")
-    with Image.open(path) as opened: same = torch.equal(as_image(opened), whole)
-    tally.add("right" if same else "wrong", f"{file}: a picture of PIL is read otherwise")
+    count_reads(tally, path, shown)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_photograph_is_what_a_viewer_shows(tally, tmp_path, orientation):
+    path = tmp_path/"turned.jpg"
+    exif = with_orientation(orientation)
+    BASE.save(path, quality=95, **exif)
+    with Image.open(path) as opened: shown = ImageOps.exif_transpose(opened).convert("RGB")
+    count_reads(tally, path, shown)
+
+
+@cases("file, numbers", {
+    "whole.tif": DEEP.astype(np.int32),
+    "far.tif": FAR.astype(np.float32),
+    "nan.tif": HOLES.astype(np.float32),
+})
+def test_numbers_that_are_no_levels_are_refused(tally, tmp_path, file, numbers):
+    path = tmp_path/file
+    Image.fromarray(numbers).save(path)
+    tally.refusal(lambda: load_image(path, 32), file, "allowed", what=file)
 
 
 def encoded(ending, **how):
@@ -116,7 +153,8 @@ def encoded(ending, **how):
 def half(whole): return whole[:len(whole)//2]
 
 
-DAMAGED = {
+@pytest.mark.parametrize("opened", [load_image, as_image, open_picture])
+@cases("file, content", {
     "truncated.jpg": half(encoded("jpeg")),
     "truncated.png": half(encoded("png")),
     "truncated.gif": half(encoded("gif")),
@@ -126,50 +164,44 @@ DAMAGED = {
     "zeros.jpg": b"\0"*500,
     "drawing.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
     "flipped.png": encoded("png")[:200] + b"\xff"*50 + encoded("png")[250:],
-}
-
-
-@pytest.mark.parametrize("opened", [load_image, as_image, open_picture])
-@pytest.mark.parametrize("file", DAMAGED)
-def test_a_damaged_file_is_named(tally, tmp_path, file, opened):
+})
+def test_a_damaged_file_is_named(tally, tmp_path, file, content, opened):
     path = tmp_path/file
-    path.write_bytes(DAMAGED[file])
-    try: opened(path)
-    except ValueError as error:
-        named = file in str(error) and "allowed" in str(error)
-        tally.add("refused" if named else "wrong", f"{file}: {error}")
-    else: tally.add("wrong", f"{file} was read")
+    path.write_bytes(content)
+    tally.refusal(lambda: opened(path), file, "allowed", what=file)
 
 
-def test_a_missing_file_and_a_folder_are_named(tally, tmp_path):
-    for path in (tmp_path/"none.png", tmp_path):
-        for opened in (load_image, as_image):
-            try: opened(path)
-            except OSError as error:
-                tally.add("refused" if path.name in str(error) else "wrong", str(error))
-            else: tally.add("wrong", f"{path.name} was read")
+@pytest.mark.parametrize("opened", [load_image, as_image])
+@pytest.mark.parametrize("name", ["none.png", "a folder"])
+def test_a_missing_file_and_a_folder_are_named(tally, tmp_path, name, opened):
+    folder = tmp_path/"a folder"
+    folder.mkdir()
+    path = tmp_path/name
+    tally.refusal(lambda: opened(path), name, errors=OSError, what=name)
 
 
 def test_bytes_that_are_damaged_say_what_they_are():
-    with pytest.raises(ValueError, match="an encoded picture cannot be read"):
-        load_image(io.BytesIO(b"hello"))
+    file = io.BytesIO(b"hello")
+    with pytest.raises(ValueError, match="an encoded picture cannot be read"): load_image(file)
 
 
 @pytest.mark.parametrize("shape", [(20_000, 1), (1, 20_000), (1, 1), (3000, 2), (7, 300)])
 def test_a_picture_of_any_shape_takes_little_memory(shape):
     """The 20,000 pixels of a line, enlarged as a whole, would take 4 GB."""
     file = io.BytesIO()
-    Image.new("RGB", shape, (255, 0, 0)).save(file, "png")
+    picture = Image.new("RGB", shape, (255, 0, 0))
+    picture.save(file, "png")
     image = load_image(file, 224)
+    red, *others = image
     assert image.shape == (3, 224, 224)
-    assert torch.equal(image[0], torch.ones(224, 224))
-    assert not image[1:].any()
+    assert (red == 1).all()
+    assert not torch.stack(others).any()
 
 
 def test_a_picture_that_is_larger_than_pil_opens_is_refused(tmp_path):
-    Image.new("1", (15_000, 15_000)).save(tmp_path/"bomb.png")
-    with pytest.raises(ValueError, match=r"bomb\.png.*225000000 pixels"):
-        load_image(tmp_path/"bomb.png")
+    path = tmp_path/"bomb.png"
+    Image.new("1", (15_000, 15_000)).save(path)
+    with pytest.raises(ValueError, match=r"bomb\.png.*225000000 pixels"): load_image(path)
 
 
 @pytest.mark.parametrize("options", [
@@ -179,43 +211,38 @@ def test_a_picture_that_is_larger_than_pil_opens_is_refused(tmp_path):
 def test_other_sizes_are_refused_by_name(tally, options):
     file = io.BytesIO(encoded("png"))
     name = "resize" if "resize" in options else "size"
-    try: image = load_image(file, **options)
-    except ValueError as error:
-        named = f"{name} is" in str(error) and "allowed" in str(error)
-        tally.add("refused" if named else "wrong", f"{options}: {error}")
-    else: tally.add("wrong", f"{options}: {image.shape}")
+    tally.refusal(lambda: load_image(file, **options), f"{name} is", "allowed", what=options)
 
 
-NO_IMAGES = [None, 3, [], {}, object(), np.zeros((2, 2)), np.zeros((2, 2, 3)), np.zeros((4, 8, 8)),
-             np.zeros((3, 8, 8), np.uint8), np.full((3, 8, 8), np.nan), np.full((3, 8, 8), 2.),
-             np.zeros((3, 8, 8), complex), np.array("a"), np.zeros((0, 3), np.uint8),
-             np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3), np.uint16)]
-
-
-@pytest.mark.parametrize("image", NO_IMAGES, ids=range(len(NO_IMAGES)))
+@pytest.mark.parametrize("image", [
+    None, 3, [], {}, object(), np.zeros((2, 2)), np.zeros((2, 2, 3)), np.zeros((4, 8, 8)),
+    np.zeros((3, 8, 8), np.uint8), np.full((3, 8, 8), np.nan), np.full((3, 8, 8), 2.),
+    np.zeros((3, 8, 8), complex), np.array("a"), np.zeros((0, 3), np.uint8),
+    np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3), np.uint16),
+], ids=count())
 def test_what_is_no_image_is_refused_by_name(tally, image):
-    try: got = as_image(image)
-    except (ValueError, TypeError) as error:
-        named = "image" in str(error) and "allowed" in str(error)
-        tally.add("refused" if named else "wrong", f"{error}")
-    else: tally.add("wrong", f"{got.shape}")
+    errors = ValueError, TypeError
+    tally.refusal(lambda: as_image(image), "image", "allowed", errors=errors)
 
 
 def test_a_picture_in_memory_is_not_changed():
     before = HALF.tobytes()
     to_rgb(HALF)
-    assert (HALF.tobytes(), HALF.mode) == (before, "RGBA")
+    assert HALF.mode == "RGBA"
+    assert HALF.tobytes() == before
 
 
 # folders
 
-def folder_of(tmp_path, files, labels):
+def folder_of(folder, files, labels):
+    """Small pictures, each a little redder than the last, and their labels."""
     for k, file in enumerate(files):
-        path = tmp_path/file
+        path = folder/file
         path.parent.mkdir(exist_ok=True)
-        Image.new("RGB", (8, 8), (20*k, 0, 0)).save(path)
-    pd.DataFrame({"file": files, "class_index": labels}).to_csv(
-        tmp_path/"labels.csv", index=False)
+        picture = Image.new("RGB", (8, 8), (20*k, 0, 0))
+        picture.save(path)
+    table = pd.DataFrame({"file": files, "class_index": labels})
+    table.to_csv(folder/"labels.csv", index=False)
 
 
 def test_files_of_equal_names_in_two_folders_are_two_images(tmp_path, monkeypatch):
@@ -223,14 +250,16 @@ def test_files_of_equal_names_in_two_folders_are_two_images(tmp_path, monkeypatc
     folder_of(tmp_path, files, [0, 1, 2, 3, 4])
     monkeypatch.setattr(photographs, "fetch", lambda source: tmp_path)
     images = draw_images("mine", 5, size=8)
-    assert set(images) == {"a/1", "b/1", "2", "3.png", "3.jpg"}
-    assert draw_labels("mine", 5).keys() == images.keys()
+    labels = draw_labels("mine", 5)
+    names = ["a/1", "b/1", "2", "3.png", "3.jpg"]
+    assert list(names_of(files).values()) == names
+    assert images.keys() == labels.keys() == set(names)
     few = draw_images("mine", 2, size=8)
-    assert list(few) == list(images)[:2], "a name does not depend on what else is drawn"
-    shown = {name: round(255*float(image[0].mean())) for name, image in images.items()}
-    expected = dict(zip(names_of(files).values(), range(0, 100, 20), strict=True))
-    assert {k: v for k, v in shown.items() if k != "3.jpg"} == {
-        k: v for k, v in expected.items() if k != "3.jpg"}
+    first = list(images)[:2]
+    assert list(few) == first, "a name does not depend on what else is drawn"
+    for k, name in enumerate(names[:-1]):       # the levels of the last, a JPEG, are near
+        red = images[name][0].mean()
+        assert round(float(255*red)) == 20*k
 
 
 @pytest.mark.parametrize("labels", [["good", "bad"], [1.5, 2.], [-1, 0], [None, 1], [True, False]])
@@ -238,17 +267,13 @@ def test_labels_that_are_no_classes_are_refused(tally, tmp_path, monkeypatch, la
     folder_of(tmp_path, ["1.png", "2.png"], labels)
     monkeypatch.setattr(photographs, "fetch", lambda source: tmp_path)
     table = pd.DataFrame({"file": ["1.png", "2.png"], "class_index": labels})
-    asks = {"labels.csv": lambda: draw_labels("mine", 1), "labels": lambda: draw(table, 1)}
-    for where, ask in asks.items():
-        try: got = ask()
-        except ValueError as error:
-            named = where in str(error) and "class_index" in str(error)
-            tally.add("refused" if named else "wrong", f"{error}")
-        else: tally.add("wrong", f"{labels}: {got}")
+    tally.refusal(lambda: draw_labels("mine", 1), "labels.csv", "class_index", what=labels)
+    tally.refusal(lambda: draw(table, 1), "labels", "class_index", what=labels)
 
 
 @pytest.mark.parametrize("column", ["file", "class_index"])
 def test_a_missing_column_of_labels_is_named(column):
-    table = pd.DataFrame({"file": ["1.png"], "class_index": [0]}).drop(columns=column)
-    with pytest.raises(ValueError, match=f"allowed: with a column '{column}'"):
-        draw(table, 1)
+    entries = {"file": ["1.png"], "class_index": [0]}
+    del entries[column]
+    table = pd.DataFrame(entries)
+    with pytest.raises(ValueError, match=f"allowed: with a column '{column}'"): draw(table, 1)

@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from cases import cases
 
 import xai_repro as xr
 from xai_repro.evaluate import certificates, faithfulness
@@ -20,12 +21,21 @@ from xai_repro.value import Columns, MaskFunction
 
 warnings.simplefilter("ignore", lfa.DegenerateFit)
 D = 5
-IMAGE = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+GENERATOR = torch.Generator().manual_seed(0)
+IMAGE = torch.rand(3, 16, 16, generator=GENERATOR)
 TILES = segmentation.grid(IMAGE, 8)
 
 
-def added(masks): return np.stack([masks.sum(1), 1. - masks[:, 0]], 1)
-def shares(masks): return np.stack([masks.mean(1), 1 - masks.mean(1)], 1)
+def added(masks):
+    n_shown = masks.sum(1)
+    return np.stack([n_shown, 1. - masks[:, 0]], 1)
+
+
+def shares(masks):
+    share = masks.mean(1)
+    return np.stack([share, 1 - share], 1)
+
+
 def embed(masks): return masks[:, :2] + 1.
 
 
@@ -37,29 +47,39 @@ def predict(images):
 def numbers(rows): return rows.sum(1)
 
 
-def scores_of_everything(value):
-    """What a value function says of every mask."""
-    return value(distributions.all_masks(value.n_features))
+def copied(thing):
+    """What comes back from pickle."""
+    return pickle.loads(pickle.dumps(thing))
 
 
-VALUES = {
-    "MaskFunction": MaskFunction(added, D),
-    "Columns": Columns(MaskFunction(added, D), slice(1, 2)),
+ALL = distributions.all_masks(D)
+ADDED = MaskFunction(added, D)
+SHARES = MaskFunction(shares, D)
+FIRST_TWO = np.arange(D) < 2
+
+
+@cases("name, value", {
+    "MaskFunction": ADDED,
+    "Columns": Columns(ADDED, slice(1, 2)),
     "MaskedRow": MaskedRow(numbers, np.arange(5.)),
-    "Smoothed": certificates.smoothed(MaskFunction(added, D), .5, 8),
+    "Smoothed": certificates.smoothed(ADDED, .5, 8),
     "an instance": function_instance(added, D),
-    **{f"MaskedModel, {shown!r}": MaskedModel(predict, IMAGE, TILES, shown)
-       for shown in (removal.MeanColor(), removal.Constant(), removal.Blur(2.),
-                     removal.Inpaint("telea"), removal.Inpaint("biharmonic"))},
-}
+})
+def test_value_functions(tally, name, value):
+    again = copied(value)
+    is_same = np.array_equal(again(ALL), value(ALL))
+    tally.right_if(is_same, name)
 
 
-@pytest.mark.parametrize("name", VALUES)
-def test_value_functions(tally, name):
-    value = VALUES[name]
-    again = pickle.loads(pickle.dumps(value))
-    is_same = np.array_equal(scores_of_everything(again), scores_of_everything(value))
-    tally.add("right" if is_same else "wrong", name)
+@pytest.mark.parametrize("shown", [
+    removal.MeanColor(), removal.Constant(), removal.Blur(2.),
+    removal.Inpaint("telea"), removal.Inpaint("biharmonic")])
+def test_images_of_which_segments_are_absent(tally, shown):
+    value = MaskedModel(predict, IMAGE, TILES, shown)
+    again = copied(value)
+    masks = distributions.all_masks(value.n_features)
+    is_same = np.array_equal(again(masks), value(masks))
+    tally.right_if(is_same, repr(shown))
 
 
 @pytest.mark.parametrize("shown", [
@@ -68,12 +88,13 @@ def test_value_functions(tally, name):
 def test_renderers(tally, shown):
     render = shown(IMAGE, TILES)
     masks = torch.eye(4, dtype=torch.bool)
-    again = pickle.loads(pickle.dumps(render))
-    is_same = torch.equal(again(masks), render(masks)) and repr(again) is not None
-    tally.add("right" if is_same else "wrong", repr(shown))
+    again = copied(render)
+    is_same = torch.equal(again(masks), render(masks))
+    tally.right_if(is_same, repr(shown))
+    assert repr(again) is not None
 
 
-DISTRIBUTIONS = [
+@pytest.mark.parametrize("distribution", [
     distributions.uniform(), distributions.cosine(), distributions.binomial(.5),
     distributions.binomial(distance="cosine"), distributions.shapley(), distributions.gauss(),
     distributions.laplace(), distributions.box(), distributions.exhaustive(),
@@ -81,58 +102,62 @@ DISTRIBUTIONS = [
     distributions.segment(), distributions.segment(.5, quadrature=False), distributions.here(),
     distributions.embedded(embed), distributions.cluster(np.eye(5), np.zeros(5)),
     *distributions.SAMPLINGS.values(),
-]
-
-
-@pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=lambda d: d.name)
+], ids=lambda d: d.name)
 def test_distributions(tally, distribution):
-    again = pickle.loads(pickle.dumps(distribution))
+    again = copied(distribution)
     drawn = distribution.sample(20, D, 3)
-    is_same = np.array_equal(again.sample(20, D, 3), drawn) and again == distribution
-    tally.add("right" if is_same else "wrong", distribution.name)
+    is_drawn = np.array_equal(again.sample(20, D, 3), drawn)
+    tally.right_if(is_drawn and again == distribution, distribution.name)
 
 
-RESULTS = {
-    "Explanation": lambda: lfa.lime(MaskFunction(added, D), 0, 50, 5.),
-    "Samples": lambda: lfa.glime(MaskFunction(added, D), 0, 50, 1.).samples,
+def copied_by_joblib(result):
+    """What comes back from joblib, which walks through all that a result holds."""
+    file = io.BytesIO()
+    joblib.dump(result, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+def count_copies(tally, name, result):
+    """Count whether a result comes back as it is, by pickle and by joblib."""
+    shown = repr(result)
+    for copy in (copied, copied_by_joblib):
+        again = copy(result)
+        is_same = type(again) is type(result) and repr(again) == shown
+        tally.right_if(is_same, f"{name} by {copy.__name__}")
+
+
+@cases("name, make", {
+    "Explanation": lambda: lfa.lime(ADDED, 0, 50, 5.),
+    "Samples": lambda: lfa.glime(ADDED, 0, 50, 1.).samples,
     "Approximation": lambda: lfa.approximate(numbers, np.ones(5), distributions.normal()),
-    "Ranking": lambda: subsets.lima(MaskFunction(shares, D), 0),
-    "KernelSHAP": lambda: perturbation.kernel_shap(MaskFunction(added, D), 0),
-    "Certificate": lambda: certificates.soft_stability(
-        MaskFunction(shares, D), np.arange(D) < 2, 2, .3),
-    "HardCertificate": lambda: certificates.hard_stability(
-        MaskFunction(shares, D), np.arange(D) < 2),
-    "Curve of stability": lambda: certificates.stability_curve(
-        MaskFunction(shares, D), np.arange(D) < 2, n_samples=50),
-    "Curve": lambda: faithfulness.insertion(MaskFunction(added, D), np.arange(D), 0),
-    **{f"Attribution, {method}": lambda method=method: xr.explain(
-        function_instance(shares, D), method) for method in (
-            "lime", "glime", "kernel_shap", "lima", "rise", "hsic", "sobol", "occlusion")},
-}
+    "Ranking": lambda: subsets.lima(SHARES, 0),
+    "KernelSHAP": lambda: perturbation.kernel_shap(ADDED, 0),
+    "Certificate": lambda: certificates.soft_stability(SHARES, FIRST_TWO, 2, .3),
+    "HardCertificate": lambda: certificates.hard_stability(SHARES, FIRST_TWO),
+    "Curve of stability": lambda: certificates.stability_curve(SHARES, FIRST_TWO, n_samples=50),
+    "Curve": lambda: faithfulness.insertion(ADDED, np.arange(D), 0),
+})
+def test_results(tally, name, make):
+    result = make()
+    count_copies(tally, name, result)
 
 
-def bytes_of(result):
-    """A result as bytes, by joblib, which walks through all that it holds."""
-    target = io.BytesIO()
-    joblib.dump(result, target)
-    return target.getvalue()
+@pytest.mark.parametrize("method", [
+    "lime", "glime", "kernel_shap", "lima", "rise", "hsic", "sobol", "occlusion"])
+def test_attributions(tally, method):
+    instance = function_instance(shares, D)
+    result = xr.explain(instance, method)
+    count_copies(tally, method, result)
 
 
-@pytest.mark.parametrize("name", RESULTS)
-def test_results(tally, name):
-    result = RESULTS[name]()
-    for how, again in (("pickle", pickle.loads(pickle.dumps(result))),
-                       ("joblib", joblib.load(io.BytesIO(bytes_of(result))))):
-        is_same = type(again) is type(result) and repr(again) == repr(result)
-        tally.add("right" if is_same else "wrong", f"{name} by {how}")
-
-
-def explain(seed): return lfa.lime(MaskFunction(added, D), 0, 50, 5., seed=seed)
+def explain(seed): return lfa.lime(ADDED, 0, 50, 5., seed=seed)
 
 
 def certify(seed):
     value = MaskedModel(predict, IMAGE, TILES)
-    return certificates.soft_stability(value, np.arange(4) < 2, 2, .3, seed=seed)
+    alpha = np.arange(4) < 2
+    return certificates.soft_stability(value, alpha, 2, .3, seed=seed)
 
 
 @pytest.mark.parametrize("ask", [explain, certify])
@@ -141,4 +166,5 @@ def test_other_processes(tally, ask):
     with multiprocessing.get_context("fork").Pool(2) as pool:
         there = pool.map(ask, range(3))
     for one, other in zip(here, there, strict=True):
-        tally.add("right" if repr(one) == repr(other) else "wrong", repr(other))
+        is_same = repr(one) == repr(other)
+        tally.right_if(is_same, repr(other))

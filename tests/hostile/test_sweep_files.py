@@ -2,6 +2,7 @@
 import os
 
 import pytest
+from cases import cases
 from test_sweep import coin  # noqa: F401 (a fixture)
 from toy_project import call
 
@@ -12,7 +13,8 @@ LONGEST = 1000      # characters of an error
 
 def job(**entry):
     """A sweep of one entry, in YAML."""
-    parts = ", ".join(f"{name}: {value}" for name, value in entry.items())
+    pairs = [f"{name}: {value}" for name, value in entry.items()]
+    parts = ", ".join(pairs)
     return f"jobs: [{{experiment: coin, {parts}}}]"
 
 
@@ -20,12 +22,34 @@ def bomb(name, depth=9):
     """Lists of lists: ten times as much behind each alias."""
     lines = ["x0: &x0 [z, z, z, z, z, z, z, z, z, z]"]
     for i in range(1, depth):
-        lines.append(f"x{i}: &x{i} [{', '.join([f'*x{i - 1}']*10)}]")
-    return "\n".join([*lines, f"{name}: *x{depth - 1}", ""])
+        aliases = ", ".join([f"*x{i - 1}"]*10)
+        lines.append(f"x{i}: &x{i} [{aliases}]")
+    lines.append(f"{name}: *x{depth - 1}\n")
+    return "\n".join(lines)
 
 
-THOUSAND = str(list(range(1000)))
-REFUSED = {
+THOUSAND = list(range(1000))
+SIX = list(range(20, 26))
+
+
+def write(path, content):
+    """Write text or bytes; return the path as text."""
+    if isinstance(content, str): content = content.encode()
+    path.write_bytes(content)
+    return str(path)
+
+
+def refuse(tally, kind, *options):
+    """Count a sweep that has to be refused in a line; return what it wrote."""
+    result = call("sweep", *options)
+    error = result.stderr
+    is_line = error.startswith("error: ") and len(error) < LONGEST
+    is_refused = result.exit_code == 2 and is_line
+    tally.refused_if(is_refused, f"{kind}: {error[:300]}")
+    return result.stdout
+
+
+@cases("kind, content", {
     "a bomb as jobs": bomb("jobs"),
     "a bomb as profile": bomb("profile") + job(),
     "a bomb in set": job(set="{n: &a [z, z, z, z], sides: &b [*a, *a, *a, *a]}"),
@@ -33,8 +57,8 @@ REFUSED = {
     "lists in lists": job(set="{n: " + "["*3000 + "]"*3000 + "}"),
     "an open bracket": "["*100_000,
     "a grid of a million": job(grid=f"{{n: {THOUSAND}, sides: {THOUSAND}}}"),
-    "too many jobs in two entries": "jobs:\n" + f"- {{experiment: coin, grid: {{n: {THOUSAND}"
-    f", sides: {list(range(20, 26))}}}}}\n"*2,
+    "too many jobs in two entries":
+        "jobs:\n" + f"- {{experiment: coin, grid: {{n: {THOUSAND}, sides: {SIX}}}}}\n"*2,
     "a list of a million": job(list=f"[{', '.join(['{}']*1001)}]", grid=f"{{n: {THOUSAND}}}"),
     "shards without end": job(shards=10**9),
     "a tag that calls": job(set="{n: !!python/object/apply:os.system ['touch pwned']}"),
@@ -72,29 +96,13 @@ REFUSED = {
     "zero bytes": b"jobs: \0",
     "nothing": "",
     "a large file": "#"*(workers.LARGEST_FILE + 1),
-}
-
-
-def outcome(result):
-    """Whether a command refused in a line, and what is wrong otherwise."""
-    error = result.stderr
-    if result.exit_code == 2 and error.startswith("error: ") and len(error) < LONGEST:
-        return "refused"
-    return "wrong"
-
-
-def write(path, content):
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
-
-
-@pytest.mark.parametrize("kind", REFUSED)
-def test_a_hostile_sweep_is_refused(coin, tally, kind):  # noqa: F811
-    path = write(coin/"s.yaml", REFUSED[kind])
-    result = call("sweep", str(path), "--status")
-    tally.add(outcome(result), f"{kind}: {result.exit_code} {result.stderr[:300]}")
+})
+def test_a_hostile_sweep_is_refused(coin, tally, kind, content):  # noqa: F811
+    path = write(coin/"s.yaml", content)
+    refuse(tally, kind, path, "--status")
+    runs = coin/"data"/"runs"
     assert not (coin/"pwned").exists()
-    assert not (coin/"data"/"runs").exists()
+    assert not runs.exists()
 
 
 @pytest.mark.parametrize("kind", ["folder", "missing", "pipe"])
@@ -102,29 +110,36 @@ def test_a_path_that_is_no_file_is_refused(coin, tally, kind):  # noqa: F811
     path = coin/"s.yaml"
     if kind == "folder": path.mkdir()
     if kind == "pipe": os.mkfifo(path)
-    result = call("sweep", str(path), "--status")
-    tally.add(outcome(result), f"{kind}: {result.exit_code} {result.stderr[:300]}")
+    refuse(tally, kind, str(path), "--status")
 
 
-RIGHT = {
+@cases("kind, expected, content", {
     "an alias": ({"n": 3}, "jobs: [{experiment: coin, set: &s {n: 3}}, "
                            "{experiment: coin, list: [*s]}]"),
     "octal": ({"n": 10}, job(set="{n: 010}")),
     "hexadecimal": ({"n": 16}, job(set="{n: 0x10}")),
     "a merge": ({"n": 3, "sides": 4}, job(set="{<<: {n: 3}, sides: 4}")),
-}
-
-
-@pytest.mark.parametrize("kind", RIGHT)
-def test_an_odd_sweep_is_read_as_it_is_meant(coin, tally, kind):  # noqa: F811
-    expected, text = RIGHT[kind]
-    jobs = sweep.read(write(coin/"s.yaml", text))
+})
+def test_an_odd_sweep_is_read_as_it_is_meant(
+        coin, tally, kind, expected, content):  # noqa: F811
+    path = write(coin/"s.yaml", content)
+    jobs = sweep.read(path)
     overrides = [each.overrides for each in jobs]
-    tally.add("right" if overrides == [expected] else "wrong", f"{kind}: {overrides}")
+    tally.right_if(overrides == [expected], f"{kind}: {overrides}")
 
 
 GOOD = {"queue": "gpu", "cores": "4", "memory": "8GB", "walltime": "'04:00:00'"}
-BAD_SLURM = {
+
+
+def script_of(folder, options):
+    """The arguments that ask for the script of a small sweep, with these options of SLURM."""
+    jobs = write(folder/"s.yaml", "jobs: [{experiment: coin}]")
+    lines = [f"{name}: {value}" for name, value in options.items()]
+    cluster = write(folder/"slurm.yaml", "\n".join(lines))
+    return jobs, "--slurm", cluster, "--script"
+
+
+@cases("kind, options", {
     "a bare number of minutes": {"walltime": "60"},
     "minutes and seconds": {"walltime": "90:00"},
     "no walltime": {"walltime": ""},
@@ -155,26 +170,19 @@ BAD_SLURM = {
     "no TLS for the scheduler": {"scheduler_options": "{protocol: tcp}"},
     "a name that is no option": {"quue": "gpu"},
     "a tag that calls": {"queue": "!!python/object/apply:os.system ['touch pwned']"},
-}
+})
+def test_a_hostile_file_for_slurm_is_refused(coin, tally, kind, options):  # noqa: F811
+    asked = script_of(coin, GOOD | options)
+    written = refuse(tally, kind, *asked)
+    assert not written
 
 
-@pytest.mark.parametrize("kind", BAD_SLURM)
-def test_a_hostile_file_for_slurm_is_refused(coin, tally, kind):  # noqa: F811
-    jobs = write(coin/"s.yaml", "jobs: [{experiment: coin}]")
-    entries = GOOD | BAD_SLURM[kind]
-    lines = [f"{name}: {value}\n" for name, value in entries.items()]
-    cluster = write(coin/"slurm.yaml", "".join(lines))
-    result = call("sweep", str(jobs), "--slurm", str(cluster), "--script")
-    tally.add(outcome(result), f"{kind}: {result.exit_code} {result.stderr[:300]}")
-    assert not result.stdout
+PROLOGUE = ["module load cuda", "source '~/my env/bin/activate'"]
 
 
-def test_what_slurm_is_to_do_before_a_job_is_written_as_it_is(coin, tally):  # noqa: F811
-    jobs = write(coin/"s.yaml", "jobs: [{experiment: coin}]")
-    prologue = ["module load cuda", "source '~/my env/bin/activate'"]
-    lines = [f"{name}: {value}\n" for name, value in GOOD.items()]
-    lines.append(f"job_script_prologue: {prologue}\n")
-    cluster = write(coin/"slurm.yaml", "".join(lines))
-    script = call("sweep", str(jobs), "--slurm", str(cluster), "--script").stdout.splitlines()
-    for line in ["#SBATCH -t 04:00:00", "#SBATCH -p gpu", "#SBATCH --mem=8G", *prologue]:
-        tally.add("right" if line in script else "wrong", f"{line} is not in {script}")
+@pytest.mark.parametrize(
+    "line", ["#SBATCH -t 04:00:00", "#SBATCH -p gpu", "#SBATCH --mem=8G", *PROLOGUE])
+def test_what_slurm_is_to_do_before_a_job_is_written_as_it_is(coin, tally, line):  # noqa: F811
+    asked = script_of(coin, GOOD | {"job_script_prologue": PROLOGUE})
+    script = call("sweep", *asked).stdout
+    tally.right_if(line in script.splitlines(), f"{line} is not in {script}")

@@ -2,10 +2,12 @@
 import json
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from cases import cases
 from front_values import MASKS_OF_3, NO_COUNTS, NO_FUNCTIONS, NO_TEXTS, attempt
 from small_texts import PADDING, TOKENIZERS, bert, classifier, fast, roberta
 
@@ -17,73 +19,106 @@ from xai_repro.zoo.text import load_text
 
 @pytest.fixture(scope="module", params=TOKENIZERS, name="tokenizer")
 def _tokenizer(request):
-    return fast(TOKENIZERS[request.param]())
+    make = TOKENIZERS[request.param]
+    return fast(make())
 
 
 @pytest.fixture(scope="module", name="word_piece")
 def _word_piece():
-    return fast(TOKENIZERS["WordPiece"]())
+    make = TOKENIZERS["WordPiece"]
+    return fast(make())
+
+
+def of_roberta(tokenizer): return classifier(tokenizer, roberta(tokenizer))
+
+
+def of_bert(tokenizer): return classifier(tokenizer, bert(tokenizer))
+
+
+def of_head(encoder, tokenizer, weight):
+    """A head of one's own on an encoder."""
+    bias = torch.zeros(3)
+    cpu = torch.device("cpu")
+    return text.TextClassifier(
+        "mine", encoder, tokenizer, weight, bias, list("abc"), cpu, window=40)
+
+
+def random_weight():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(3, 16, generator=generator)
+
+
+def all_shown(value): return np.ones((1, value.n_features), bool)
+
+
+def attempts(tally, call, argument, values):
+    """Try a call with each of the bad values of an argument."""
+    for value in values: attempt(tally, partial(call, value), argument, value)
 
 
 # words
 
-WRITTEN = {
-    "film great film": ["film", "great"],
-    "great café": ["great", "café"],
-    " film  great\n\tfilm ": ["film", "great"],
-    "a great film and a bad film": ["a", "great", "film", "and", "bad"],
-    "café café": ["café"],
-}
-
-
-@pytest.mark.parametrize("written, expected", WRITTEN.items(), ids=range(len(WRITTEN)))
+@pytest.mark.parametrize("written, expected", [
+    ("film great film", ["film", "great"]),
+    ("great café", ["great", "café"]),
+    (" film  great\n\tfilm ", ["film", "great"]),
+    ("a great film and a bad film", ["a", "great", "film", "and", "bad"]),
+    ("café café", ["café"]),
+], ids=range(5))
 def test_words_are_as_written_with_any_tokenizer(tokenizer, tally, written, expected):
-    value, words = over_words(classifier(tokenizer, roberta(tokenizer)), written)
-    same = words == expected and value.n_features == len(expected)
-    tally.add("right" if same else "wrong", f"{written!r}: {words}")
-    full = value(np.ones((1, len(words)), bool))
-    whole = classifier(tokenizer, roberta(tokenizer)).predict([written])
+    one = of_roberta(tokenizer)
+    value, words = over_words(one, written)
+    is_counted = value.n_features == len(expected)
+    tally.right_if(is_counted and words == expected, f"{written!r}: {words}")
+    full = value(all_shown(value))
+    whole = one.predict([written])
     assert np.allclose(full, whole, atol=1e-5), "with all words it is the text"
 
 
 def test_signs_are_words_and_white_space_is_none(tokenizer, tally):
-    _, words = over_words(classifier(tokenizer, roberta(tokenizer)), "a film. A bad (film) ")
-    blank = [word for word in words if word != word.strip() or not word]
-    tally.add("wrong" if blank else "right", f"blank words {blank}")
+    one = of_roberta(tokenizer)
+    _, words = over_words(one, "a film. A bad (film) ")
+    blank = [word for word in words if not word or word != word.strip()]
+    tally.right_if(not blank, f"blank words {blank}")
     joined = "".join(words)
     assert "film" in joined
     assert "(" in joined
 
 
 def test_words_that_are_read_alike_are_one_feature(word_piece):
-    one = classifier(word_piece, bert(word_piece))
+    one = of_bert(word_piece)
     _, words = over_words(one, "Film film FILM Café cafe")
     assert words == ["Film", "Café"], "lower case and accents are not read; written as it first is"
     each, words = over_words(one, "Film film", distinct=False)
-    assert (each.n_features, words) == (2, ["Film", "film"])
+    assert each.n_features == 2
+    assert words == ["Film", "film"]
 
 
 def test_tokens_are_named_by_what_is_written(tokenizer):
-    one = classifier(tokenizer, roberta(tokenizer))
+    one = of_roberta(tokenizer)
     names = one.tokens("great café")
     assert names[0] == "<s>"
     assert names[-1] == "</s>"
-    assert not any("Ġ" in name or "▁" in name or "Ã" in name for name in names)
+    written = "".join(names)
+    for sign in "Ġ▁Ã": assert sign not in written
 
 
 # padding, positions and lengths
 
 def test_rows_are_filled_up_with_the_tokenizers_padding(tokenizer):
-    one = classifier(tokenizer, roberta(tokenizer))
-    ids, attention = next(iter(one.batches(["film", "a great film and a bad film"])))
-    assert set(ids[attention == 0].tolist()) == {PADDING}
-    together = one.predict(["film", "a great film and a bad film"])
+    one = of_roberta(tokenizer)
+    texts = ["film", "a great film and a bad film"]
+    ((ids, attention),) = one.batches(texts)
+    filled = ids[attention == 0]
+    assert len(filled)
+    assert (filled == PADDING).all()
+    together = one.predict(texts)
     alone = one.predict(["film"])
     assert torch.allclose(together[:1], alone, atol=1e-5)
 
 
 def test_the_baseline_is_the_padding_token(tokenizer):
-    one = classifier(tokenizer, roberta(tokenizer))
+    one = of_roberta(tokenizer)
     view = of_text(one, "a great film")
     padding = one.network.get_input_embeddings().weight[PADDING]
     assert torch.equal(view.baseline[0], padding)
@@ -98,59 +133,62 @@ def test_dropped_words_are_those_of_the_text_without_them(tokenizer):
 
         def __init__(self): self.tokenizer = tokenizer
 
-        def encode(self, written): return np.array(tokenizer(written)["input_ids"])
+        def encode(self, written):
+            read = tokenizer(written)
+            return np.array(read["input_ids"])
 
         def attend(self, ids, attention):
             rows.append((ids, attention))
             return attention.sum(1, keepdims=True)
 
     value, _ = over_words(Reads(), "film great")
-    value(np.array([[True, False], [True, True]]))
+    masks = np.array([[True, False], [True, True]])
+    value(masks)
     ids, attention = rows[0]
-    assert (ids[attention == 0] == PADDING).all()
+    left_out = ids[attention == 0]
+    assert (left_out == PADDING).all()
 
 
 @pytest.mark.parametrize("make, limit", [(bert, 40), (roberta, 40)])
 def test_a_window_beyond_the_positions_is_refused(word_piece, tally, make, limit):
     network = make(word_piece)
-    assert classifier(word_piece, network, window=limit).window == limit
-    for window in (limit + 1, 512, 10**6, 2, 0, -1, *NO_COUNTS):
-        attempt(tally, lambda window=window: classifier(word_piece, network, window=window),
-                "window", window)
-    one = classifier(word_piece, network, window=limit)
+    def of_window(window): return classifier(word_piece, network, window=window)
+
+    attempts(tally, of_window, "window", [limit + 1, 512, 10**6, 2, 0, -1, *NO_COUNTS])
+    one = of_window(limit)
+    assert one.window == limit
     long = "film "*200
     assert one.predict([long]).isfinite().all()
-    attempt(tally, lambda: one.encode(long, limit + 1), "longest", limit + 1)
+    attempts(tally, partial(one.encode, long), "longest", [limit + 1])
 
 
 def test_tokens_that_are_left_out_leave_the_others_where_they_are(word_piece):
     """A head of one's own on an encoder whose positions count from after the padding."""
     encoder = roberta(word_piece).roberta
-    weight = torch.randn(3, 16, generator=torch.Generator().manual_seed(1))
-    one = text.TextClassifier(
-        "mine", encoder, word_piece, weight, torch.zeros(3), list("abc"), torch.device("cpu"),
-        window=40)
+    one = of_head(encoder, word_piece, random_weight())
     value = MaskedTokens(one, "a great film")
-    masks = np.eye(value.n_features, dtype=bool) | (np.arange(value.n_features) == 0)
-    ids = torch.as_tensor(np.tile(value.tokens, (len(masks), 1)))
-    with torch.no_grad():
-        slow = one.scores(one.logits(ids, torch.as_tensor(masks).long()))
+    masks = np.eye(value.n_features, dtype=bool)
+    masks[:, 0] = True
+    tokens = torch.as_tensor(value.tokens)
+    ids = tokens.repeat(len(masks), 1)
+    attention = torch.as_tensor(masks).long()
+    with torch.no_grad(): slow = one.scores(one.logits(ids, attention))
     assert np.allclose(value(masks), slow, atol=1e-5)
 
 
 # what outputs mean
 
-SCORES = [
-    (3, None, lambda logits: logits.softmax(1)),
-    (3, "single_label_classification", lambda logits: logits.softmax(1)),
+def softmax(logits): return logits.softmax(1)
+
+
+@pytest.mark.parametrize("n_labels, problem_type, expected", [
+    (3, None, softmax),
+    (3, "single_label_classification", softmax),
     (3, "multi_label_classification", torch.sigmoid),
     (3, "regression", torch.clone),
     (1, None, torch.sigmoid),
     (1, "regression", torch.clone),
-]
-
-
-@pytest.mark.parametrize("n_labels, problem_type, expected", SCORES)
+])
 def test_scores_are_what_the_configuration_says(
         word_piece, tmp_path, n_labels, problem_type, expected):
     network = bert(word_piece, n_labels, problem_type=problem_type)
@@ -159,63 +197,76 @@ def test_scores_are_what_the_configuration_says(
     loaded = load_text(f"hf:{tmp_path}", "cpu")
     written = "a great film"
     inputs = word_piece(written, return_tensors="pt")
-    with torch.no_grad():
-        logits = network(inputs["input_ids"], inputs["attention_mask"]).logits
+    ids, attention = inputs["input_ids"], inputs["attention_mask"]
+    with torch.no_grad(): logits = network(ids, attention).logits
     scores = loaded.predict([written])
     assert torch.allclose(scores, expected(logits), atol=1e-5)
     instance = xr.text(written, loaded)
-    assert np.allclose(instance(np.ones((1, instance.d), bool)), scores, atol=1e-5)
-    with torch.no_grad(): of_view = instance.view.scores(instance.view.x[None])
-    assert torch.allclose(of_view, scores, atol=1e-5)
+    whole = instance(np.ones((1, instance.d), bool))
+    assert np.allclose(whole, scores, atol=1e-5)
+    view = instance.view
+    ends = torch.stack([view.x, view.baseline])
+    with torch.no_grad(): full, empty = view.scores(ends)
+    assert torch.allclose(full, scores[0], atol=1e-5)
     path = xr.explain(instance, "integrated_gradients", 300)
-    with torch.no_grad(): empty = instance.view.scores(instance.view.baseline[None])
-    change = float((scores - empty)[0, instance.target])
-    assert path.scores.sum() == pytest.approx(change, abs=.03)
+    change = full - empty
+    expected_sum = float(change[instance.target])
+    assert path.scores.sum() == pytest.approx(expected_sum, abs=.03)
 
 
 def test_what_a_caller_says_of_outputs_wins(word_piece, tally):
     network = bert(word_piece, 3)
-    logits = classifier(word_piece, network, output="identity").predict(["film"])
-    said = classifier(word_piece, network, output="sigmoid").predict(["film"])
+    def of_output(output): return classifier(word_piece, network, output=output)
+
+    logits = of_output("identity").predict(["film"])
+    said = of_output("sigmoid").predict(["film"])
     assert torch.allclose(said, logits.sigmoid(), atol=1e-6)
-    for output in ("soft", 3, True, ["sigmoid"]):
-        attempt(tally, lambda output=output: classifier(word_piece, network, output=output),
-                "output", output)
+    attempts(tally, of_output, "output", ["soft", 3, True, ["sigmoid"]])
 
 
 # what is kept, and how it is left
 
+def doubled(encoder):
+    embedding = encoder.get_input_embeddings()
+    embedding.weight.mul_(2)
+
+
+def buffered(encoder): encoder.register_buffer("scale", torch.ones(1))
+
+
+def colder(encoder): encoder.temperature = 2.
+
+
+def changed(classifier, change):
+    """A classifier with a copy of its encoder, of which something is changed."""
+    encoder = deepcopy(classifier.network)
+    change(encoder)
+    return replace(classifier, network=encoder)
+
+
 def test_what_changes_answers_changes_the_identity(word_piece):
     encoder = bert(word_piece).bert
-    weight = torch.randn(3, 16, generator=torch.Generator().manual_seed(1))
-    base = text.TextClassifier(
-        "mine", encoder, word_piece, weight, torch.zeros(3), list("abc"), torch.device("cpu"),
-        window=40)
-    other = deepcopy(encoder)
-    other.get_input_embeddings().weight.mul_(2)
-    buffered = deepcopy(encoder)
-    buffered.register_buffer("scale", torch.ones(1))
-    colder = deepcopy(encoder)
-    colder.temperature = 2.
-    changed = {
-        "head": replace(base, weight=weight.flip(0)),
-        "bias": replace(base, bias=torch.ones(3)),
-        "encoder": replace(base, network=other),
-        "buffer": replace(base, network=buffered),
-        "number": replace(base, network=colder),
-        "precision": replace(base, dtype=torch.bfloat16),
-        "output": replace(base, output="sigmoid"),
-        "named weights, another head": replace(base, weights="v1", bias=torch.ones(3)),
-    }
-    identities = [base.identity(), *(one.identity() for one in changed.values())]
-    assert len(set(identities)) == len(identities)
-    assert replace(base, network=deepcopy(encoder)).identity() == base.identity()
+    base = of_head(encoder, word_piece, random_weight())
+    encoders = [changed(base, change) for change in (doubled, buffered, colder)]
+    bias = torch.ones(3)
+    others = [
+        replace(base, weight=base.weight.flip(0)),
+        replace(base, bias=bias),
+        replace(base, dtype=torch.bfloat16),
+        replace(base, output="sigmoid"),
+        replace(base, weights="v1", bias=bias),
+    ]
+    identities = [one.identity() for one in (base, *encoders, *others)]
+    assert len(set(identities)) == len(identities) == 9
+    alike = replace(base, network=deepcopy(encoder))
+    assert alike.identity() == base.identity()
 
 
 def test_a_network_in_training_is_asked_in_evaluation_and_left(word_piece):
     network = bert(word_piece).train()
     one = classifier(word_piece, network)
-    first, second = (one.predict(["a great film"]) for _ in range(2))
+    first = one.predict(["a great film"])
+    second = one.predict(["a great film"])
     assert torch.equal(first, second)
     assert network.training
 
@@ -232,18 +283,21 @@ def test_an_encoder_without_a_head_is_refused(word_piece, tmp_path):
 def test_code_that_comes_with_a_model_is_not_run(tmp_path, monkeypatch):
     mark = tmp_path/"mark"
     maps = {"AutoConfig": "evil.Evil", "AutoModelForSequenceClassification": "evil.Evil"}
-    (tmp_path/"config.json").write_text(json.dumps({"model_type": "evil", "auto_map": maps}))
-    (tmp_path/"evil.py").write_text(f"open({str(mark)!r}, 'w')\nclass Evil: pass\n")
+    written = json.dumps({"model_type": "evil", "auto_map": maps})
+    config = tmp_path/"config.json"
+    config.write_text(written)
+    code = tmp_path/"evil.py"
+    code.write_text(f"open('{mark}', 'w')\nclass Evil: pass\n")
     monkeypatch.setattr("builtins.input", lambda *_: "y")
-    with pytest.raises(ValueError):
-        load_text(f"hf:{tmp_path}", "cpu")
+    with pytest.raises(ValueError): load_text(f"hf:{tmp_path}", "cpu")
     assert not mark.exists()
 
 
 def test_a_tokenizer_that_does_not_know_its_places_is_named(word_piece, tally):
-    one = classifier(word_piece, bert(word_piece))
+    one = of_bert(word_piece)
     slow = replace(one, tokenizer=Slow(word_piece))
-    attempt(tally, lambda: over_words(slow, "a film"), "classifier.tokenizer", slow)
+    call = partial(over_words, slow, "a film")
+    attempt(tally, call, "classifier.tokenizer", slow)
 
 
 class Slow:
@@ -259,7 +313,9 @@ class Slow:
 
 # functions of texts
 
-def lengths(texts): return np.array([[len(t), -len(t)] for t in texts], float)
+def lengths(texts):
+    counts = [len(text) for text in texts]
+    return np.outer(counts, [1., -1.])
 
 
 @pytest.mark.parametrize("written", [
@@ -274,72 +330,62 @@ def test_a_function_is_given_the_text_as_it_is_written(written):
     instance = xr.text(written, listen)
     assert seen == [written]
     xr.explain(instance, "occlusion")
-    assert instance.feature_names == tuple(written.split())
-    for i, word in enumerate(written.split()):
-        others = written.split()[:i] + written.split()[i + 1:]
-        assert any(t.split() == others for t in seen), word
+    words = written.split()
+    assert instance.feature_names == tuple(words)
+    read = [text.split() for text in seen]
+    for i in range(len(words)):
+        others = words[:i] + words[i + 1:]
+        assert others in read
 
 
 # bad values
 
-CALLS = {
-    "text": lambda v: xr.text(v, lengths),
-    "model": lambda v: xr.text("a film", v),
-    "removal": lambda v: xr.text("a film", lengths, removal=v),
-    "target": lambda v: xr.explain(xr.text("a film", lengths, target=v), "occlusion"),
-    "cache": lambda v: xr.text("a film", lengths, cache=v),
-    "tokens": lambda v: MaskedText(lengths, v),
-    "mask": lambda v: MaskedText(lengths, ["a"], v),
-    "features": lambda v: MaskedText(lengths, ["a", "b"], features=v),
-    "gaps": lambda v: MaskedText(lengths, ["a", "b"], gaps=v),
-    "batch_size": lambda v: MaskedText(lengths, ["a"], batch_size=v),
-    "masks": lambda v: MaskedText(lengths, ["a", "b", "c"])(v),
-    "name": load_text,
-    "dtype": lambda v: load_text("zero_shot", "cpu", v),
-    "split": text.tweets,
-    "source": lambda v: text.draw_texts(v, 3),
-    "n": lambda v: text.draw_texts("embedded", v),
-    "seed": lambda v: text.draw_texts("embedded", 3, v),
-}
-BAD = {
-    "text": NO_TEXTS,
-    "model": [*NO_FUNCTIONS, torch.nn.Linear(2, 2), ["zero_shot"], b"zero_shot", "", "hf:", "no"],
-    "removal": [None, "", "drop", 3, ["attention"], np.nan],
-    "target": [2, -1, *NO_COUNTS[1:]],
-    "cache": ["c", 3, {}, True, lengths],
-    "tokens": [*NO_TEXTS[:4], "a film", [], [None], ["a", 3], [1.5], np.ones((2, 2), int),
-               [[1], [2, 3]]],
-    "mask": [None, "zero", 3, ["drop"]],
-    "features": ["ab", 3, [0], [0, 2], [0., 1.], [-1, -1], [None, None], [[0, 1]]],
-    "gaps": ["", "abc", [""], [1, 2, 3], 3],
-    "batch_size": [0, *NO_COUNTS],
-    "masks": MASKS_OF_3,
-    "name": [*NO_TEXTS, "bert", "hf:/no/such/folder", "torchvision:resnet18"],
-    "dtype": [None, "float16", torch.float32, 3],
-    "split": [None, "dev", 3, ["val"]],
-    "source": [None, "imdb", 3, ["embedded"]],
-    "n": [0, 41, *NO_COUNTS],
-    "seed": [*NO_COUNTS, -1],
-}
+NO_MODELS = [torch.nn.Linear(2, 2), ["zero_shot"], b"zero_shot", "", "hf:", "no"]
+NO_TOKENS = [*NO_TEXTS[:4], "a film", [], [None], ["a", 3], [1.5]]
+ROWS_OF_TOKENS = [np.ones((2, 2), int), [[1], [2, 3]]]
 
 
-@pytest.mark.parametrize("argument", CALLS)
-def test_bad_values_are_named(tally, argument):
-    for value in BAD[argument]:
-        attempt(tally, lambda value=value: CALLS[argument](value), argument, value)
+@cases("argument, call, values", {
+    "text": (lambda v: xr.text(v, lengths), NO_TEXTS),
+    "model": (lambda v: xr.text("a film", v), [*NO_FUNCTIONS, *NO_MODELS]),
+    "removal": (
+        lambda v: xr.text("a film", lengths, removal=v),
+        [None, "", "drop", 3, ["attention"], np.nan]),
+    "target": (
+        lambda v: xr.explain(xr.text("a film", lengths, target=v), "occlusion"),
+        [2, -1, *NO_COUNTS[1:]]),
+    "cache": (lambda v: xr.text("a film", lengths, cache=v), ["c", 3, {}, True, lengths]),
+    "tokens": (lambda v: MaskedText(lengths, v), [*NO_TOKENS, *ROWS_OF_TOKENS]),
+    "mask": (lambda v: MaskedText(lengths, ["a"], v), [None, "zero", 3, ["drop"]]),
+    "features": (
+        lambda v: MaskedText(lengths, ["a", "b"], features=v),
+        ["ab", 3, [0], [0, 2], [0., 1.], [-1, -1], [None, None], [[0, 1]]]),
+    "gaps": (
+        lambda v: MaskedText(lengths, ["a", "b"], gaps=v), ["", "abc", [""], [1, 2, 3], 3]),
+    "batch_size": (lambda v: MaskedText(lengths, ["a"], batch_size=v), [0, *NO_COUNTS]),
+    "masks": (lambda v: MaskedText(lengths, ["a", "b", "c"])(v), MASKS_OF_3),
+    "name": (load_text, [*NO_TEXTS, "bert", "hf:/no/such/folder", "torchvision:resnet18"]),
+    "dtype": (lambda v: load_text("zero_shot", "cpu", v), [None, "float16", torch.float32, 3]),
+    "split": (text.tweets, [None, "dev", 3, ["val"]]),
+    "source": (lambda v: text.draw_texts(v, 3), [None, "imdb", 3, ["embedded"]]),
+    "n": (lambda v: text.draw_texts("embedded", v), [0, 41, *NO_COUNTS]),
+    "seed": (lambda v: text.draw_texts("embedded", 3, v), [*NO_COUNTS, -1]),
+})
+def test_bad_values_are_named(tally, argument, call, values):
+    attempts(tally, call, argument, values)
 
 
-def test_bad_values_of_a_classifier_are_named(word_piece, tally):
-    one = classifier(word_piece, bert(word_piece))
-    for value in NO_TEXTS:
-        attempt(tally, lambda value=value: one.encode(value), "text", value)
-        attempt(tally, lambda value=value: over_words(one, value), "text", value)
-        attempt(tally, lambda value=value: xr.text(value, one), "text", value)
-    for value in (*NO_TEXTS[:4], "a film", [], ["a", None], [""], {"a": 3.}.values()):
-        attempt(tally, lambda value=value: one.predict(value), "texts", value)
-    for value in (0, *NO_COUNTS):
-        attempt(tally, lambda value=value: one.predict(["a"], value), "batch_size", value)
-    for value in (None, lengths, "zero_shot", 3):
-        attempt(tally, lambda value=value: over_words(value, "a"), "classifier", value)
-        attempt(tally, lambda value=value: MaskedTokens(value, "a"), "classifier", value)
-    attempt(tally, lambda: xr.text("a film", one, target=3), "target", 3)
+def test_bad_values_given_to_a_classifier_are_named(word_piece, tally):
+    one = of_bert(word_piece)
+    no_texts = [*NO_TEXTS[:4], "a film", [], ["a", None], [""], {"a": 3.}.values()]
+    attempts(tally, one.predict, "texts", no_texts)
+    attempts(tally, partial(one.predict, ["a"]), "batch_size", [0, *NO_COUNTS])
+    attempts(tally, one.encode, "text", NO_TEXTS)
+    attempts(tally, partial(over_words, one), "text", NO_TEXTS)
+    attempts(tally, lambda written: xr.text(written, one), "text", NO_TEXTS)
+    attempts(tally, lambda target: xr.text("a film", one, target=target), "target", [3])
+
+
+@pytest.mark.parametrize("ask", [over_words, MaskedTokens])
+def test_what_is_no_classifier_is_named(tally, ask):
+    attempts(tally, lambda made: ask(made, "a"), "classifier", [None, lengths, "zero_shot", 3])
