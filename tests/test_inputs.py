@@ -414,7 +414,7 @@ def test_a_sound_names_its_features():
 
 @pytest.mark.parametrize("waveform", [BOTH[None], BOTH*4, BOTH[:3], BOTH*np.nan])
 def test_another_waveform_is_refused(waveform):
-    with pytest.raises(ValueError, match=r"waveform (has shape|holds) .*; allowed: "):
+    with pytest.raises(ValueError, match=r"waveform has shape .*allowed: one channel \[T\]"):
         audio_instance(loudness, waveform)
 
 

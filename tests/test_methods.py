@@ -187,12 +187,13 @@ def test_one_algebra_for_instances_and_for_tables(name):
 
 
 def test_defaults_stand_in_signatures_alone():
+    assert METHODS["lime"].options["sigma"] == "auto"
     assert METHODS["lime"].options["alpha"] == 1.
     assert METHODS["glime"].options["distribution"] == "binomial"
     assert METHODS["lima"].n_samples is None and not METHODS["lima"].seeded
     assert METHODS["rise"].n_samples == 500 and METHODS["rise"].seeded
     table = METHODS.table()
-    assert list(table.index) == list(METHODS) and "alpha=1.0" in table.options["lime"]
+    assert list(table.index) == list(METHODS) and "sigma='auto'" in table.options["lime"]
 
 
 def test_a_users_row_takes_part(monkeypatch):

@@ -1,4 +1,5 @@
 """What would be a number, and wrong, is refused; and stored answers are of what was asked."""
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,7 @@ from xai_repro.inputs.segmentation import grid
 from xai_repro.inputs.text import MaskedText
 from xai_repro.value import MaskFunction, class_scores
 from xai_repro.workbook import ledger
-from xai_repro.zoo import instances
+from xai_repro.zoo import instances, models
 
 IMAGE = random_image()
 ALPHA = np.array([True, False, False, False])
@@ -215,6 +216,9 @@ def test_answers_are_of_the_weights_and_the_removal_that_they_were_asked_of():
     assert identity(1) == identity(1)
     named = small_classifier(1, "named")
     assert named.identity()[:3] == ("small", "named", "torch.float32")
+    assert named.identity() == small_classifier(1, "named").identity()
+    hotter = replace(named, preprocessing=models.IMAGENET)
+    assert hotter.identity() != named.identity(), "a name of weights says nothing of pixels"
 
 
 def test_answers_are_not_of_what_answers_gradients():

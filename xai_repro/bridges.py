@@ -28,7 +28,7 @@ from xai_repro.checks import (
 )
 from .evaluate.metrics import METRICS
 from .inputs.image import NetworkClassifier, image_instance
-from .inputs.outputs import declared_output
+from .outputs import declared_output
 from .inputs.removal import Constant, Removal
 from .inputs.segmentation import grid
 

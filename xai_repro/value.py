@@ -222,8 +222,8 @@ class MaskedValue:
         """Store what is not on disk yet."""
         if self.answers is None: return
         if not self.answers.path.exists(): self._stored.clear()     # it was damaged, or cleaned up
-        stored = self._stored.get(None, set()) | self._stored.get(column, set())
-        new = [i for i, key in enumerate(keys) if key not in stored]
+        whole, own = (self._stored.get(name, set()) for name in (None, column))
+        new = [i for i, key in enumerate(keys) if key not in whole and key not in own]
         if not new: return
         new_keys = [keys[i] for i in new]
         self.answers.write(new_keys, scores[new], column)

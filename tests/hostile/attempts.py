@@ -664,71 +664,30 @@ def baseline_of_gradients(baseline=GREY):
     return xr.explain(made, "integrated_gradients", n_samples=3).scores
 
 
-@attempt(n_samples="count?", seed="seed", target="target?")
-def explain_lime(n_samples=32, seed=0, target=0):
-    return xr.explain(xr.function(scores, D), "lime", n_samples, seed, target).scores
+def explain_function(method):
+    """Enter a method that draws masks, of a function."""
+
+    def call(n_samples=32, seed=0, target=0):
+        return xr.explain(xr.function(scores, D), method, n_samples, seed, target).scores
+
+    call.__name__ = f"explain_{method}"
+    attempt(n_samples="count?", seed="seed", target="target?")(call)
 
 
-@attempt(n_samples="count?", seed="seed", target="target?")
-def explain_glime(n_samples=32, seed=0, target=0):
-    return xr.explain(xr.function(scores, D), "glime", n_samples, seed, target).scores
+def explain_image(method, **options):
+    """Enter a method of images."""
+
+    def call(image=IMG, segments=SEG, target=0):
+        return xr.explain(I(image, segments, target), method, **options).scores
+
+    call.__name__ = f"explain_{method}"
+    attempt(image="image", segments="segments", target="target?")(call)
 
 
-@attempt(n_samples="count?", seed="seed", target="target?")
-def explain_kernel_shap(n_samples=32, seed=0, target=0):
-    return xr.explain(xr.function(scores, D), "kernel_shap", n_samples, seed, target).scores
-
-
-@attempt(n_samples="count?", seed="seed", target="target?")
-def explain_rise(n_samples=32, seed=0, target=0):
-    return xr.explain(xr.function(scores, D), "rise", n_samples, seed, target).scores
-
-
-@attempt(n_samples="count?", seed="seed", target="target?")
-def explain_hsic(n_samples=32, seed=0, target=0):
-    return xr.explain(xr.function(scores, D), "hsic", n_samples, seed, target).scores
-
-
-@attempt(n_samples="count?", seed="seed", target="target?")
-def explain_sobol(n_samples=32, seed=0, target=0):
-    return xr.explain(xr.function(scores, D), "sobol", n_samples, seed, target).scores
-
-
-@attempt(image="image", segments="segments", target="target?")
-def explain_saliency(image=IMG, segments=SEG, target=0):
-    return xr.explain(I(image, segments, target), "saliency").scores
-
-
-@attempt(image="image", segments="segments", target="target?")
-def explain_gradient_x_input(image=IMG, segments=SEG, target=0):
-    return xr.explain(I(image, segments, target), "gradient_x_input").scores
-
-
-@attempt(image="image", segments="segments", target="target?")
-def explain_integrated_gradients(image=IMG, segments=SEG, target=0):
-    return xr.explain(I(image, segments, target), "integrated_gradients", n_samples=8).scores
-
-
-@attempt(image="image", segments="segments", target="target?")
-def explain_smoothgrad(image=IMG, segments=SEG, target=0):
-    return xr.explain(I(image, segments, target), "smoothgrad", n_samples=3).scores
-
-
-@attempt(image="image", segments="segments", target="target?")
-def explain_gradcam(image=IMG, segments=SEG, target=0):
-    return xr.explain(I(image, segments, target), "gradcam").scores
-
-
-@attempt(image="image", segments="segments", target="target?")
-def explain_scorecam(image=IMG, segments=SEG, target=0):
-    return xr.explain(I(image, segments, target), "scorecam").scores
-
-
-@attempt(image="image", segments="segments", target="target?")
-def explain_mfaba(image=IMG, segments=SEG, target=0):
-    return xr.explain(I(image, segments, target), "mfaba", most=3).scores
-
-
-@attempt(image="image", segments="segments", target="target?")
-def explain_occlusion(image=IMG, segments=SEG, target=0):
-    return xr.explain(I(image, segments, target), "occlusion").scores
+for drawing in ("lime", "glime", "kernel_shap", "rise", "hsic", "sobol"):
+    explain_function(drawing)
+for plain in ("saliency", "gradient_x_input", "gradcam", "scorecam", "occlusion"):
+    explain_image(plain)
+explain_image("integrated_gradients", n_samples=8)
+explain_image("smoothgrad", n_samples=3)
+explain_image("mfaba", most=3)

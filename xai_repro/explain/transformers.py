@@ -6,8 +6,6 @@
 __all__ = ['rollout', 'feature_masks', 'vit_cx']
 
 # %% ../../nbs/explain/transformers.ipynb #3c5a22a6
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ from torch.nn import functional as F
 from ..ground import import_quietly
 from ..checks import check_choice, check_count, check_real, check_seed, check_type
 from ..modes import evaluating
+from ..outputs import KINDS, as_scores
 from ..vision_transformers import kind_of, logits_of, outputs
 
 # %% ../../nbs/explain/transformers.ipynb #0c6607de
@@ -82,12 +81,6 @@ def feature_masks(
     sums = zeros.index_add_(0, index, stretched)
     return _unit_range(sums)
 
-_SCORES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {     # what outputs mean
-    "softmax": partial(torch.softmax, dim=1),
-    "sigmoid": torch.sigmoid,
-    "identity": torch.clone,
-}
-
 def _class_scores(
     network: nn.Module, images: torch.Tensor, target: int, output: str,
 ) -> torch.Tensor:
@@ -96,7 +89,7 @@ def _class_scores(
     for part in images.split(64):
         logits = logits_of(network, part).float()
         check_count("target", target, 0, logits.shape[1] - 1)
-        scores.append(_SCORES[output](logits)[:, target])
+        scores.append(as_scores(logits, output)[:, target])
     return torch.cat(scores)
 
 @torch.no_grad()
@@ -118,7 +111,7 @@ def vit_cx(
     Source: Xie et al. 2023.
     """
     kind = kind_of(network)
-    check_choice("output", output, _SCORES)
+    check_choice("output", output, KINDS)
     check_real("noise", noise, strict=False)
     check_real("threshold", threshold)
     with evaluating(network):

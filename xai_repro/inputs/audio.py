@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from ..cache import Answers, Cache
-from ..checks import check_callable, check_count, check_masks, check_vector, shown
+from ..checks import check_callable, check_count, check_masks, check_numbers, shown
 from .instance import Instance, make_identity, make_instance
-from .outputs import take_scores
+from ..outputs import take_scores
 from ..modes import evaluating
 from ..value import MaskedValue
 
@@ -72,14 +72,14 @@ class MaskedSound(MaskedValue):
 
 def _check_waveform(waveform: Any, window: int) -> torch.Tensor:
     """The waveform as float32 [T], T of at least a window."""
-    allowed = "one channel [T] of finite numbers in [-1, 1]"
-    w = check_vector("waveform", waveform).astype(np.float32)
-    if len(w) < window:
-        raise ValueError(f"waveform has shape {w.shape}; allowed: {allowed}, T >= {window}")
-    if np.abs(w).max() > 1:
-        ranges = f"waveform has shape {w.shape} and ranges from {w.min():g} to {w.max():g}"
-        raise ValueError(f"{ranges}; allowed: {allowed}")
-    return torch.from_numpy(w)
+    allowed = f"one channel [T] of finite numbers in [-1, 1], T >= {window}"
+    w = check_numbers("waveform", waveform, allowed).astype(np.float32)
+    given = f"waveform has shape {w.shape}"
+    if w.ndim != 1 or len(w) < window: raise ValueError(f"{given}; allowed: {allowed}")
+    n_bad = np.count_nonzero(~np.isfinite(w))
+    if n_bad: raise ValueError(f"{given}, {n_bad} of it NaN or infinite; allowed: {allowed}")
+    if np.abs(w).max() <= 1: return torch.from_numpy(w)
+    raise ValueError(f"{given} and ranges from {w.min():g} to {w.max():g}; allowed: {allowed}")
 
 def _check_cells(cells: Any, frames: int, bins: int) -> tuple[int, int]:
     """Stretches of time and bands of frequency."""

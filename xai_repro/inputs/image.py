@@ -20,7 +20,7 @@ from ..cache import Answers, Cache
 from ..checks import check_images, check_masks, check_numbers, check_segments
 from .description import describe
 from .instance import Differentiable, Instance, make_identity, make_instance
-from xai_repro.inputs.outputs import (
+from xai_repro.outputs import (
     as_scores,
     declared_output,
     naming_shape,

@@ -19,7 +19,7 @@ from torch import nn
 from ..cache import Cache
 from ..checks import check_choice, check_count, check_type, to_numpy
 from ..ground import digest
-from .outputs import as_scores
+from ..outputs import as_scores
 from ..value import OPERATORS, MaskedValue, MaskFunction
 
 # %% ../../nbs/inputs/instance.ipynb #a940d81c

@@ -19,7 +19,7 @@ from torch import nn
 from ..cache import Answers, Cache
 from ..checks import check_callable, check_numbers, check_vector, shown
 from .instance import Differentiable, Instance, make_identity, make_instance
-from .outputs import take_scores
+from ..outputs import take_scores
 from ..modes import evaluating
 from ..value import MaskedValue
 

@@ -14,7 +14,7 @@ import torch
 from ..cache import Answers
 from ..checks import check_images, check_segments, shown
 from .image import shown_image
-from .outputs import as_scores
+from ..outputs import as_scores
 from .segmentation import grid
 from ..modes import evaluating
 from ..value import MaskedValue

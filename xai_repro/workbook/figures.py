@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ..checks import check_vector, to_numpy
+from ..explain.show import draw_heat
 from ..ground import root, write_atomically
 
 if TYPE_CHECKING:
@@ -211,9 +212,7 @@ def show(
                          f"{np.count_nonzero(~finite)} of it not finite; "
                          f"allowed: the image's {picture.shape[1:]}, finite")
     if ax is None: ax = plt.subplots(figsize=(3, 3), layout="constrained")[1]
-    strongest = np.abs(heat).max() or 1.
-    ax.imshow(picture.mean(0), cmap="gray", vmin=0, vmax=1)
-    ax.imshow(heat, cmap="RdBu_r", vmin=-strongest, vmax=strongest, alpha=.55)
+    draw_heat(ax, picture.mean(0), heat)
     ax.set_title(title, parse_math=False)     # a class may be called "$100"
     ax.axis("off")
     return ax

@@ -24,7 +24,7 @@ from torch import nn
 from ..checks import check_choice, check_flag, check_images, check_numbers, check_text
 from ..ground import digest, root, write_atomically
 from ..inputs.description import describe
-from xai_repro.inputs.outputs import (
+from xai_repro.outputs import (
     as_scores,
     declared_output,
     naming_shape,

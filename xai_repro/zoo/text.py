@@ -36,7 +36,7 @@ from ..inputs.text import REMOVALS, TEXT_MASKS, over_words  # noqa: F401
 from ..inputs.text import check_written, padding_token
 from ..inputs.text import MaskedTokens as MaskedText  # noqa: F401
 from ..inputs.description import describe
-from ..inputs.outputs import KINDS, as_scores, output_kind, take_logits, two_columns
+from ..outputs import KINDS, as_scores, output_kind, take_logits, two_columns
 from ..modes import evaluating
 from .assets import entries, fetch, own
 from .models import check_all_loaded, load_head, pick_device, state_digest
