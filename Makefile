@@ -14,8 +14,8 @@ setup: .venv/.installed
 	$(BIN)/python -m pip install --quiet --progress-bar on -c constraints.txt -e '.[dev]'
 	touch $@
 
-run: setup            # the main job on the embedded photographs
-	$(BIN)/xai-repro run glime_stability
+run: setup            # the main job on four embedded photographs, beside the published numbers
+	$(BIN)/xai-repro run glime_stability --compare --set n_images=4 --set 'sizes=[128]'
 
 check: setup          # style and types of library, tests and notebooks
 	$(BIN)/ruff check .

@@ -47,4 +47,5 @@ def project(tmp_path, monkeypatch):
     # without the library, which others may be editing right now
     monkeypatch.setattr(runner, "code_version", lambda source: f"library, {source}")
     monkeypatch.setattr(runner, "code_files", lambda source: {})
+    monkeypatch.setattr(runner, "code_parts", lambda source: {"notebook": f"all:{len(source)}"})
     return make_project(tmp_path)

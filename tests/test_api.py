@@ -1,5 +1,6 @@
 """The front of the library: what users write, on every kind of input."""
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from math import factorial
 
@@ -426,9 +427,32 @@ def test_a_certificate_of_an_attribution_of_scores_or_of_a_mask():
 def test_the_certificate_of_a_conjunction_by_hand():
     """Neither of two features is selected: the class changes when one of them is added."""
     nothing = np.zeros(8, bool)
-    certificate = xr.certify(EITHER, nothing, 1, eps=.02)
+    certificate = xr.certify(EITHER, nothing, 1, eps=.02, target=1)
     assert certificate.rate == approx(1 - 2/9, abs=.02)     # or nothing is added
-    assert certificate.prediction == 1
+    assert (certificate.prediction, certificate.predicts_target) == (1, True)
+    assert str(certificate).startswith("Of the selection and at most 1 more features, ")
+
+
+def test_a_selection_that_predicts_another_class_is_said_first():
+    """The explained class is 0; of nothing and one of eight features two of nine predict it."""
+    nothing = np.zeros(8, bool)
+    certificate = xr.certify(EITHER, nothing, 1, eps=.02)
+    assert certificate.rate == approx(2/9, abs=.02)
+    assert (certificate.target, certificate.prediction) == (0, 1)
+    assert not certificate.predicts_target
+    words = "The selection alone predicts class 1, not the explained class 0."
+    for shown in (str(certificate), repr(certificate)): assert shown.startswith(words)
+    assert certificate._repr_html_().startswith(f"<p><strong>{words}")
+
+
+def test_the_target_is_the_attributions_then_the_instances():
+    of_one = xr.explain(EITHER, "occlusion", target=1)
+    assert (EITHER.target, xr.certify(EITHER, of_one, 1).target) == (0, 1)
+    assert of_one.certify(1).target == 1
+    assert xr.certify(EITHER, of_one.scores, 1).target == 0
+    assert of_one.certify(1, target=0) == xr.certify(EITHER, of_one, 1, target=0)
+    with pytest.raises(ValueError, match="target is 2; allowed: a whole number from 0 to 1"):
+        xr.certify(EITHER, of_one, 1, target=2)
 
 
 @pytest.mark.parametrize("selection, radius, words", [
@@ -455,6 +479,72 @@ def test_another_share_or_option_is_refused_whatever_is_selected():
         xr.certify(EITHER, mask, 1, share="junk")
     with pytest.raises(ValueError, match=r"option of certify is 'epsilon'; allowed: eps, delta"):
         xr.certify(EITHER, mask, 1, epsilon=.1)
+
+
+# several labels, one logit
+
+def labels_network(n_labels: int) -> nn.Module:
+    """A network whose decisions change with what is shown."""
+    torch.manual_seed(3)
+    network = nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.Linear(12, n_labels))
+    with torch.no_grad(): network[2].weight *= 8
+    return network
+
+
+FIRST_TILE = np.array([True, False, False, False])
+ABOVE_IT = all_masks(4)[all_masks(4)[:, 0]]      # Δ_3 of the first tile
+
+
+@pytest.mark.parametrize("output, n_labels", [("sigmoid", 3), ("sigmoid", 1), (None, 1)])
+@pytest.mark.parametrize("threshold", [None, .3])
+def test_labels_are_decided_by_a_threshold(output, n_labels, threshold):
+    """Half of a sigmoid by default; undeclared, one logit is that of two classes."""
+    made = xr.image(
+        IMAGE, labels_network(n_labels), segmentation=TILES, output=output,
+        removal=Constant())
+    for target in range(made(ABOVE_IT).shape[1]):
+        certificate = xr.certify(
+            made, FIRST_TILE, 3, eps=.03, target=target, threshold=threshold)
+        scores = made(ABOVE_IT)[:, target]
+        assert certificate.rate == approx((scores >= (threshold or .5)).mean(), abs=.03)
+        alone = made(FIRST_TILE[None])[0, target] >= (threshold or .5)
+        assert certificate.predicts_target == alone
+        if output: assert certificate.threshold == (threshold or .5)
+
+
+def test_one_logit_of_a_classifier_has_a_threshold_of_one_half():
+    """Of nothing that is declared, where its score is one column."""
+    classifier = replace(small_classifier(), network=labels_network(1), class_names=["there"])
+    instance = xr.image(IMAGE, classifier, segmentation=TILES, removal=Constant())
+    assert instance(FIRST_TILE[None]).shape == (1, 1)
+    assert instance.threshold is None
+    certificate = xr.certify(instance, FIRST_TILE, 3, eps=.03)
+    assert certificate.threshold == .5
+    assert certificate.rate == approx((instance(ABOVE_IT)[:, 0] >= .5).mean(), abs=.03)
+    if not certificate.predicts_target:
+        assert str(certificate).startswith("The selection alone does not predict the explained "
+                                           "class 0 (there): its score is below 0.5.")
+
+
+def test_a_regression_of_images_needs_a_threshold():
+    instance = xr.image(IMAGE, labels_network(1), segmentation=TILES, output="identity")
+    with pytest.raises(ValueError, match="of a regression the value"):
+        xr.certify(instance, FIRST_TILE, 1)
+
+
+def test_a_classifiers_own_threshold_goes_with_its_instances():
+    class Careful:
+        threshold = .8
+
+        def predict(self, images): return labels_network(3)(images).sigmoid().detach()
+
+    instance = xr.image(IMAGE, Careful(), segmentation=TILES)
+    assert instance.threshold == .8
+    assert instance.resegment(TILES).threshold == .8
+    assert instance.explained_as(1).threshold == .8
+    Careful.threshold = "high"
+    with pytest.raises(ValueError, match="threshold is 'high'"):
+        xr.image(IMAGE, Careful(), segmentation=TILES)
 
 
 # from the input to the certificate
@@ -510,8 +600,14 @@ def test_a_regression_is_explained_and_evaluated_by_what_applies():
     instance = xr.tabular(ROW, sums)
     table = xr.evaluate(instance, xr.explain(instance, "occlusion"))
     assert np.isfinite(table.to_numpy()).all()
-    with pytest.raises(ValueError, match="K >= 2 classes"):
-        xr.certify(instance, np.array([True, False, False]), 1)
+    first = np.array([True, False, False])
+    with pytest.raises(ValueError, match=r"K >= 2 classes .* or a threshold, as threshold=0.5"):
+        xr.certify(instance, first, 1)
+    masks = np.array([[True, False, False], [True, True, False], [True, False, True]])
+    reached = float((instance(masks)[:, 0] >= 1.).mean())
+    certificate = xr.certify(instance, first, 1, eps=.02, threshold=1.)
+    assert certificate.rate == approx(reached, abs=.02)
+    assert certificate.predicts_target == (instance(masks[:1])[0, 0] >= 1)
 
 
 @pytest.mark.parametrize("make", KINDS)

@@ -27,14 +27,16 @@ BELOW = {
     "evaluate": {"checks", "modes", "outputs", "ground", "cache", "value", "explain"},
     "zoo": {"checks", "modes", "outputs", "ground", "cache", "value", "vision_transformers",
             "inputs"},
-    "bridges": {"checks", "modes", "outputs", "inputs", "evaluate"},
+    "bridges": {"checks", "modes", "outputs", "value", "inputs", "explain", "evaluate"},
     "workbook": {"checks", "modes", "outputs", "ground", "cache", "value", "vision_transformers",
-                 "inputs", "explain", "evaluate", "zoo"},
+                 "inputs", "explain", "evaluate", "zoo", "wrapping"},
     # the face, which resolves names of models, and what existing users go on with
-    "api": {"cache", "checks", "inputs", "explain", "evaluate", "zoo"},
+    "wrapping": {"checks", "ground", "inputs", "outputs", "zoo"},
+    "api": {"cache", "checks", "modes", "inputs", "explain", "evaluate", "wrapping", "zoo"},
     "_compat": {"checks", "explain", "inputs", "value"},
     "_aliases": set(),
     "__init__": {"_aliases"},
+    "__main__": {"workbook"},
 }
 
 

@@ -1,5 +1,7 @@
 """An attribution knows what it is of; it can be shown, saved, compared, certified and checked."""
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -117,6 +119,20 @@ def test_attributions_are_equal_where_everything_is():
     assert of_image() != of_image(seed=1)
     assert of_image() != of_image(sigma=3.)
     assert of_image() != 3
+
+
+def test_jupyter_shows_its_figure_without_pyplot():
+    """Which is what tells Jupyter how to show a figure."""
+    pytest.importorskip("IPython")
+    code = ("import numpy as np, sys; from IPython.core.formatters import DisplayFormatter; "
+            "from xai_repro.explain.attribution import Attribution; "
+            "a = Attribution(np.array([1., 2.]), 'lime', 0, 1); "
+            "shown, _ = DisplayFormatter().format(a.plot()); "
+            "print(shown['image/png'][:4], 'matplotlib.pyplot' in sys.modules)")
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split("\n")[-2] == r"b'\x89PNG' False"
+    figure = pickle.loads(pickle.dumps(of_image().plot()))
+    assert figure._repr_png_().startswith(b"\x89PNG")
 
 
 def test_it_is_certified_and_checked_as_the_front_does():

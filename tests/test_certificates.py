@@ -15,6 +15,7 @@ from xai_repro.evaluate.boolean import random_mask
 from xai_repro.evaluate.certificates import (
     INTERVALS,
     Smoothed,
+    Thresholded,
     anytime,
     clopper_pearson,
     exact_error,
@@ -496,6 +497,132 @@ def test_queries_are_counted():
     assert again.n_queries == 0
 
 
+# about the explained class
+
+def delta_masks(alpha: np.ndarray, radius: int) -> np.ndarray:
+    """Δ_r(alpha) by filtering all masks: bool [n, d], alpha first."""
+    every = all_masks(len(alpha))
+    added = (every & ~alpha).sum(1)
+    inside = every[(every >= alpha).all(1) & (added <= radius)]
+    return inside[np.argsort((inside & ~alpha).sum(1), kind="stable")]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("target", range(3))
+def test_the_rate_of_a_target_is_the_share_that_predicts_it(target, seed):
+    value = random_value(8, seed)
+    alpha = first_of(8, 2)
+    near = delta_masks(alpha, 3)
+    predicted = value(near).argmax(1)
+    expected = (predicted == target).mean()
+    assert exact_stability(value, alpha, 3, target=target) == expected
+    for interval in INTERVALS:
+        certificate = soft_stability(
+            value, alpha, 3, .05, .01, seed, interval=interval, target=target)
+        assert certificate.rate == approx(expected, abs=.05)
+        assert certificate.interval[0] <= expected <= certificate.interval[1]
+        assert certificate.predicts_target == (predicted[0] == target)
+        assert certificate.prediction == predicted[0]
+    curve = stability_curve(value, alpha, eps=.05, delta=.01, target=target)
+    rates = [exact_stability(value, alpha, r, target=target) for r in curve.radii]
+    assert (curve.low <= rates).all()
+    assert (rates <= curve.high).all()
+    assert curve.predicts_target == (predicted[0] == target)
+    at_none = curve.at_size.rate[curve.at_size["size"] == 0]
+    assert at_none.tolist() == [float(predicted[0] == target)]
+
+
+def test_where_the_selection_predicts_the_target_nothing_changes():
+    value = random_value(8, 0)
+    alpha = first_of(8, 3)
+    own = int(predictions(value, alpha[None])[0])
+    smooth = hard_stability(value, alpha, .25, 8).prediction
+
+    def numbers(target, of_smooth):
+        certificate = soft_stability(value, alpha, 3, seed=2, target=target)
+        curve = stability_curve(value, alpha, n_samples=200, target=target)
+        hard = hard_stability(value, alpha, .25, 8, target=of_smooth)
+        return certificate.rate, certificate.interval, curve.rates.tolist(), hard.radius, hard.top
+
+    assert numbers(own, smooth) == numbers(None, None)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("threshold", [.2, .5, .9])
+@pytest.mark.parametrize("target", [0, 2, None])
+def test_by_a_threshold_the_target_is_predicted_where_its_score_reaches_it(target, threshold, seed):
+    """Of several labels; without a target the decision of alpha is what is kept."""
+    value = random_value(8, seed)
+    alpha = first_of(8, 2)
+    instance = Thresholder(value, 2 if target is None else target, threshold)
+    reached = value(delta_masks(alpha, 3))[:, instance.target] >= threshold
+    wanted = reached[0] if target is None else True
+    expected = (reached == wanted).mean()
+    given = dict(target=target) if target is None else dict(target=target, threshold=threshold)
+    asked = instance if target is None else value
+    assert exact_stability(asked, alpha, 3, **given) == expected
+    certificate = soft_stability(asked, alpha, 3, .05, .01, **given)
+    assert certificate.interval[0] <= expected <= certificate.interval[1]
+    assert certificate.prediction == int(reached[0])
+    assert certificate.predicts_target == (reached[0] == wanted)
+    assert certificate.threshold == threshold
+    curve = stability_curve(asked, alpha, [3], eps=.05, delta=.01, **given)
+    assert curve.low[0] <= expected <= curve.high[0]
+
+
+class Thresholder:
+    """A value function with a target and a threshold, as an instance has them."""
+
+    def __init__(self, value, target, threshold):
+        self.value, self.target, self.threshold = value, target, threshold
+        self.n_features = value.n_features
+
+    def __call__(self, masks): return self.value(masks)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("votes", [False, True])
+@pytest.mark.parametrize("asked", [
+    dict(target=0), dict(target=1), dict(target=2),
+    dict(target=1, threshold=.3), dict(target=1, threshold=.36)])
+def test_a_hard_radius_is_of_the_target(asked, votes, seed):
+    """No addition within the radius takes the prediction from the target: by enumeration."""
+    value = random_value(7, seed)
+    alpha = first_of(7, 2)
+    certificate = hard_stability(value, alpha, .25, 8, seed, votes, **asked)
+    level, target = asked.get("threshold"), asked["target"]
+    by_votes = level is not None and votes
+    own = Thresholded(value, target, level) if by_votes else value
+    scores = Smoothed(own, quantised_masks(7, .25, 8, seed), votes)
+    above = delta_masks(alpha, 5)
+    if level is None:
+        kept = scores(above).argmax(1) == target
+    elif votes:
+        kept = scores(above)[:, 1] > .5
+    else:
+        kept = scores(above)[:, target] >= level
+    added = (above & ~alpha).sum(1)
+    assert kept[added < certificate.radius].all()
+    assert certificate.predicts_target == kept[0] or certificate.radius == 0
+    if not certificate.predicts_target: assert certificate.radius == 0
+    if level is not None and not votes:
+        distance = float(scores(alpha[None])[0, target]) - level
+        assert certificate.radius == approx(max(0, distance)/.25)
+
+
+def test_without_a_target_a_hard_radius_keeps_the_decision_by_threshold():
+    value = random_value(7, 1)
+    alpha = first_of(7, 2)
+    score = float(Smoothed(value, quantised_masks(7, .25, 8))(alpha[None])[0, 2])
+    for level in (score - .1, score + .05):
+        certificate = hard_stability(Thresholder(value, 2, level), alpha, .25, 8)
+        assert certificate.prediction == int(score >= level)
+        assert certificate.radius == approx(abs(score - level)/.25)
+        drawn = hard_stability(
+            Thresholder(value, 2, level), alpha, .25, masking="bernoulli", n_samples=4000)
+        assert drawn.radius < certificate.radius + .3
+
+
 # bad input
 
 ALPHA = np.array([True, False, False])
@@ -535,6 +662,14 @@ WIDE = MaskFunction(lambda masks: masks, 60)
      ["masking", "quantised, bernoulli"]),
     (lambda: hard_stability(NOT_SHARES, ALPHA), ValueError, ["[0, 1]", "probabilities"]),
     (lambda: smoothed(VALUE, -1), ValueError, ["lam is -1"]),
+    (lambda: soft_stability(VALUE, ALPHA, 1, target=3), ValueError,
+     ["target is 3", "from 0 to 2"]),
+    (lambda: soft_stability(VALUE, ALPHA, 1, threshold=.5), ValueError,
+     ["target is None with the threshold 0.5", "label"]),
+    (lambda: soft_stability(VALUE, ALPHA, 1, target=0, threshold=np.inf), ValueError,
+     ["threshold is inf"]),
+    (lambda: soft_stability(ONE_CLASS, ALPHA, 1, target=0), ValueError,
+     ["value returned 1 score a mask", "K >= 2 classes", "threshold=0.5"]),
     (lambda: stopping_time(np.ones(20, bool)), ValueError, ["same has 20 draws"]),
 ])
 def test_bad_input(call, error, words):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from xai_repro.checks import check_choice
 from xai_repro.evaluate import similarity
 from xai_repro.explain import distributions, lfa, surrogates
 from xai_repro.inputs import removal, segmentation
@@ -51,7 +52,7 @@ def check_refused(call, error, words):
     (IMAGE*2, ValueError, ["image", "[0, 1]"]),
     (IMAGE - .5, ValueError, ["image", "[0, 1]"]),
     (torch.where(IMAGE > .5, torch.nan, IMAGE), ValueError, ["image", "NaN"]),
-    (IMAGE[:1], ValueError, ["image", "[1, 16, 16]", "[3, H, W]"]),
+    (IMAGE[:0], ValueError, ["image", "[0, 16, 16]", "[C, H, W]"]),
     (IMAGE.permute(1, 2, 0), ValueError, ["image", "channel first"]),
 ])
 def test_what_is_no_image_is_refused(image, error, words):
@@ -157,3 +158,13 @@ def test_explanations_that_cannot_be_computed_are_refused(call, error, words):
 ])
 def test_weights_and_samples_that_do_not_fit_are_refused(call, error, words):
     check_refused(call, error, words)
+
+
+@pytest.mark.parametrize("value, closest", [
+    ("glime_stabilty", "glime_stability"), ("Lime", "lime"), ("glime-stability", "glime_stability"),
+    ("another", ""), ("", ""), ("lime"*1000, ""), (3, ""), (None, "")])
+def test_a_misspelt_choice_is_answered_with_what_it_is_close_to(value, closest):
+    with pytest.raises(ValueError) as error:
+        check_choice("method", value, ["glime_stability", "lime", "saliency"])
+    listed = "; allowed: glime_stability, lime, saliency"
+    assert str(error.value).endswith(f"{listed}; did you mean {closest!r}?" if closest else listed)

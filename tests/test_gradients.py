@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from xai_repro.evaluate.similarity import pearson
 from xai_repro.explain import gradients, lfa
 from xai_repro.explain.methods import METHODS, TRANSFORMERS, explain
-from xai_repro.inputs.image import image_instance, of_image
+from xai_repro.inputs.image import as_classifier, image_instance, of_image
 from xai_repro.inputs.instance import Differentiable, Instance
 from xai_repro.inputs.removal import Constant
 from xai_repro.inputs.segmentation import grid, slico
@@ -304,6 +304,95 @@ def test_a_network_without_maps_is_refused(lite, photo, regions):
     view = of_image(flat, photo, regions)
     with pytest.raises(ValueError, match="no layer of which gives a map"):
         gradients.last_maps(view)
+
+
+# whose last map is which: random networks of each kind and library
+
+def of_torchvision(name, **settings):
+    from torchvision import models as networks
+    return getattr(networks, name)(num_classes=5, **settings)
+
+
+def of_timm(name, **settings):
+    import timm
+    return timm.create_model(name, num_classes=5, **settings)
+
+
+def of_transformers(name, **settings):
+    import transformers
+    configuration = getattr(transformers, f"{name}Config")(num_labels=5, **settings)
+    return getattr(transformers, f"{name}ForImageClassification")(configuration)
+
+
+FEW_STAGES = dict(hidden_sizes=[16, 32], depths=[1, 1])
+HEADS = dict(num_hidden_layers=2, hidden_size=32, num_attention_heads=2, intermediate_size=64)
+WITH_A_LAST_MAP = {    # the network, and the layer whose map goes to the pooling
+    "ResNet of torchvision": (of_torchvision, "resnet18", {}, "layer4"),
+    "SqueezeNet of torchvision": (of_torchvision, "squeezenet1_1", {}, "classifier.2"),
+    "EfficientNet of torchvision": (of_torchvision, "efficientnet_b0", {}, "features"),
+    "ConvNeXt of torchvision": (of_torchvision, "convnext_tiny", {}, "features"),
+    "Swin of torchvision": (of_torchvision, "SwinTransformer", dict(
+        patch_size=[4, 4], embed_dim=16, depths=[1, 1], num_heads=[2, 2], window_size=[4, 4]),
+        "permute"),
+    "ResNet of timm": (of_timm, "resnet18", {}, "layer4"),
+    "EfficientNet of timm": (of_timm, "efficientnet_lite0", {}, "bn2"),
+    "ConvNeXt of timm": (of_timm, "convnext_atto", {}, "stages"),
+    "ResNet of transformers": (of_transformers, "ResNet", dict(
+        embedding_size=16, layer_type="basic", **FEW_STAGES), "resnet.encoder.stages.1"),
+    "ConvNeXt of transformers": (of_transformers, "ConvNext", dict(
+        num_stages=2, **FEW_STAGES), "convnext.encoder.stages.1"),
+}
+WITHOUT = {
+    "ViT of torchvision": (of_torchvision, "VisionTransformer", dict(
+        image_size=64, patch_size=16, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64)),
+    "ViT of timm": (of_timm, "vit_tiny_patch16_224", dict(img_size=64, depth=2)),
+    "ViT of transformers": (of_transformers, "ViT", dict(image_size=64, **HEADS)),
+    "Swin of timm": (of_timm, "swin_tiny_patch4_window7_224", dict(
+        img_size=64, window_size=4, depths=(1, 1), num_heads=(2, 4))),
+    "Swin of transformers": (of_transformers, "Swin", dict(
+        image_size=64, embed_dim=16, depths=[1, 1], num_heads=[2, 2], window_size=4)),
+}
+SQUARE = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def asked_of(make, name, settings):
+    """A network's instance of an image of 64 x 64 pixels in 16 squares."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = make(name, **settings).eval()
+    return network, image_instance(as_classifier(network), SQUARE, grid(SQUARE, 16), target=1)
+
+
+@pytest.mark.parametrize("kind", WITH_A_LAST_MAP)
+def test_grad_cam_reads_the_last_map(kind):
+    """As captum's Grad-CAM of the layer that goes to the pooling."""
+    *network_of, layer = WITH_A_LAST_MAP[kind]
+    network, picture = asked_of(*network_of)
+    x = SQUARE[None].clone().requires_grad_()
+    module = network.get_submodule(layer)
+    theirs = LayerGradCam(picture.view.logits, module).attribute(
+        x, target=1, relu_attributions=True)
+    large = interpolate(theirs.detach(), (64, 64), mode="bilinear", align_corners=False)[0]
+    expected = picture.view.pool(large.expand(3, -1, -1))
+    found = gradients.gradcam(picture, 1)
+    assert np.allclose(found, expected, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", WITHOUT)
+@pytest.mark.parametrize("method", ["gradcam", "gradcam_pp", "scorecam"])
+def test_a_network_whose_last_map_cannot_be_told_is_refused(kind, method):
+    _, picture = asked_of(*WITHOUT[kind])
+    words = r"its last map cannot be told; allowed: layer=, .* 'rollout' for a vision transformer"
+    with pytest.raises(ValueError, match=words):
+        explain(picture, method)
+
+
+def test_a_layer_that_gives_no_map_is_refused():
+    _, picture = asked_of(*WITHOUT["ViT of torchvision"])
+    with pytest.raises(ValueError, match=r"layer is 'encoder', whose output .* \[1, 17, 32\]"):
+        gradients.gradcam(picture, 1, layer="encoder")
+    patches = gradients.gradcam(picture, 1, layer="conv_proj")
+    assert np.isfinite(patches).all(), "who asks for the patches' embedding gets it"
 
 
 @pytest.mark.parametrize("method", [

@@ -684,3 +684,69 @@ def test_status_takes_little_time_and_imports_nothing_heavy():
     n_rows, seconds, *heavy = output.split()
     assert int(n_rows) > 40 and not heavy
     assert float(seconds) < 3
+
+
+# by part
+
+def changed_by(library, name, old, new):
+    """The parts that a change of the library's code changes."""
+    before = keys.code_parts(NOTEBOOK, library)
+    change(library, name, old, new)
+    return keys.changed_parts(before, keys.code_parts(NOTEBOOK, library))
+
+
+@pytest.mark.parametrize("name, old, new", CHANGES.values(), ids=CHANGES)
+def test_what_changes_a_key_is_named(library, name, old, new):
+    changed = changed_by(library, name, old, new)
+    module = name.removesuffix(".py").replace("/", ".")
+    assert changed and all(part.startswith(f"{module}.") for part in changed)
+
+
+@pytest.mark.parametrize("name, old, new", NO_CHANGES.values(), ids=NO_CHANGES)
+def test_what_does_not_change_a_key_is_not_named(library, name, old, new):
+    assert changed_by(library, name, old, new) == []
+
+
+NAMED = {
+    "a constant": ["explain.lfa.SCALE"],
+    "a function": ["explain.lfa.fit"],
+    "a method of a class": ["explain.lfa.Solver"],
+    "another row of a table": ["explain.methods._adam"],
+    "a function behind two imports": ["checks.check_count"],
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_name_of_what_changed(library, name):
+    assert changed_by(library, *CHANGES[name]) == NAMED[name]
+
+
+@pytest.mark.parametrize("old, new", NOTEBOOK_CHANGES.values(), ids=NOTEBOOK_CHANGES)
+def test_what_changes_a_key_in_a_notebook_is_named(library, old, new):
+    before = keys.code_parts(NOTEBOOK, library)
+    now = keys.code_parts(NOTEBOOK.replace(old, new), library)
+    assert any(part.startswith("notebook.") for part in keys.changed_parts(before, now))
+
+
+def test_a_function_that_moved_is_not_named(library):
+    before = keys.code_parts(NOTEBOOK, library)
+    text = (library/"explain"/"lfa.py").read_text()
+    solver = text[text.index("class Solver"):]
+    change(library, "explain/lfa.py", solver, "")
+    (library/"explain"/"solvers.py").write_text(solver)
+    change(library, "explain/methods.py", "from .lfa import Solver", "from .solvers import Solver")
+    now = keys.code_parts(NOTEBOOK, library)
+    assert "explain.solvers" in now and "explain.solvers" not in before
+    assert keys.changed_parts(before, now) == []
+
+
+def test_parts_that_come_and_go_are_told_apart(library):
+    before = keys.code_parts(NOTEBOOK, library)
+    change(library, "explain/lfa.py", "SCALE", "WIDTH")
+    changed = keys.changed_parts(before, keys.code_parts(NOTEBOOK, library))
+    assert {"explain.lfa.SCALE (gone)", "explain.lfa.WIDTH (new)"} <= set(changed)
+
+
+def test_what_is_no_python_is_one_part(library):
+    assert list(keys.code_parts("what?", library)) == ["notebook"]
+    assert keys.code_parts("what?", library) != keys.code_parts("why?", library)

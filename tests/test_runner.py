@@ -20,7 +20,7 @@ from toy_project import (
 )
 
 from xai_repro.ground import sha256
-from xai_repro.workbook import runner
+from xai_repro.workbook import records, runner
 
 # what a notebook declares
 
@@ -241,7 +241,7 @@ def test_a_run_is_done_once(project, monkeypatch):
     assert record.notebook == project/"data"/"runs"/"dice"/"standard.ipynb"
     assert record.notebook.exists()
     finished = read_json(record.results/"run.json")
-    fields = {"key", "parameters", "seconds", "finished", "versions", "python", "tables"}
+    fields = {"key", "code", "parameters", "seconds", "finished", "versions", "python", "tables"}
     assert finished.keys() == fields
     assert finished["key"] == record.key
     assert finished["parameters"]["n"] == 20
@@ -325,12 +325,73 @@ def test_code_that_is_edited_while_the_kernel_starts_and_put_back(project, monke
     assert record.state == "done"
     assert read_json(record.results/"seen.json")["n"] == 2, "what the key is of was executed"
 
+    before = contents(record.results)
     states = iter([{path: (1,)}]*2 + [{path: (2,)}]*9)
     monkeypatch.setattr(runner, "code_files", lambda source: next(states))
     record = runner.run("dice", force=True, progress=False)
     assert (record.state, record.error) == (
         "failed", "dice.ipynb was edited while this ran; run it again")
-    assert not (record.results/"run.json").exists()
+    assert contents(record.results) == before, "what is stored stays"
+
+
+def contents(folder) -> dict[str, bytes]:
+    """Each file of a folder and what is in it."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+STORED = """
+import os
+from pathlib import Path
+from xai_repro import workbook as wb
+import pandas as pd
+
+opened = wb.open_run("dice", profile, results)
+opened.save(throws=pd.DataFrame(dict(throw=[n])))
+with wb.figure("dice_throws") as (fig, ax):
+    ax.plot([n, n])
+"""
+FAIL = """
+if (Path(os.environ["XAI_REPRO_ROOT"])/"stop").exists(): raise ValueError("stopped")
+"""
+
+
+def test_a_run_that_fails_leaves_what_is_stored_byte_for_byte(project):
+    write("dice", STORED, FAIL)
+    first = runner.run("dice", "standard", progress=False)
+    assert first.error == ""
+    stored = contents(first.results)
+    figures = contents(project/"figures")
+    assert set(stored) == {"throws.csv", "run.json"}
+    assert set(figures) == {"dice_throws.png"}, "a larger profile's figures are the project's"
+    (project/"stop").touch()
+    profiles = project/"nbs"/"papers"/"profiles.toml"
+    profiles.write_text("[dice.standard]\nn = 21\n")
+    failed = runner.run("dice", "standard", progress=False)
+    assert "stopped" in failed.error
+    assert (contents(first.results), contents(project/"figures")) == (stored, figures)
+    (project/"stop").unlink()
+    assert runner.run("dice", "standard", progress=False).error == ""
+    assert contents(first.results)["throws.csv"] == b"throw\n21\n"
+    assert contents(project/"figures") != figures
+
+
+@pytest.mark.parametrize("profile, overrides", [("smoke", {}), ("standard", dict(n=5))])
+def test_figures_of_another_run_are_not_the_projects(project, profile, overrides):
+    write("dice", STORED)
+    record = runner.run("dice", profile, overrides=overrides, progress=False)
+    assert record.error == ""
+    assert set(contents(record.figures)) == {"dice_throws.png"}
+    assert not (project/"figures").exists()
+
+
+def test_an_asset_that_is_nowhere_is_told_before_a_run(monkeypatch, tmp_path):
+    for name in ("XAI_REPRO_ASSETS", "XAI_REPRO_CACHE"): monkeypatch.setenv(name, str(tmp_path))
+    runner.check_there(runner.resolve("glime_stability"))
+    with pytest.raises(FileNotFoundError, match="'imagenet_val' was not found"):
+        runner.check_there(runner.resolve("glime_stability", "standard"))
+    with pytest.raises(FileNotFoundError, match="'weights/squeezenet1_1' was not found"):
+        runner.check_there(dict(model_names=["efficientnet_lite0", "squeezenet1_1"]))
 
 
 THROWS = """
@@ -421,7 +482,7 @@ def test_run_json_is_written_whole_or_not_at_all(project, monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        runner._write_finished(results(project), "key", {}, 1.)
+        records.write_record(results(project), dict(key="key"))
     assert not list(results(project).iterdir())
 
 

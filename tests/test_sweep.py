@@ -20,7 +20,7 @@ import fcntl, os, time
 from pathlib import Path
 import numpy as np
 root = Path(os.environ["XAI_REPRO_ROOT"])
-out = root/"data"/"results"/"coin"/(results or profile)
+out = Path(os.environ["XAI_REPRO_RUN"])
 out.mkdir(parents=True, exist_ok=True)
 log = open(root/f"{out.name}.log", "a")
 try: fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -294,7 +294,7 @@ for i in shard(list(range(n))):
 COUNT = """
 import os
 from pathlib import Path
-out = Path(os.environ["XAI_REPRO_ROOT"])/"data"/"results"/"coin"/(results or profile)
+out = Path(os.environ["XAI_REPRO_RUN"])
 out.mkdir(parents=True, exist_ok=True)
 (out/"throws.csv").write_text("".join(f"{row.tolist()}\\n" for row in thrown))
 (out/"computed.txt").write_text(str(len(computed)))
@@ -470,7 +470,7 @@ def test_a_failure_that_a_full_disk_leaves_no_room_for_is_told(coin, one_job, mo
     def full(*rest):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(runner, "_write_finished", full)
+    monkeypatch.setattr(runner, "publish", full)
     monkeypatch.setattr(runner, "write_atomically", full)
     shown = call_sweep(one_job)
     assert shown.exit_code == 1

@@ -246,7 +246,7 @@ def test_an_unknown_task_is_refused():
 
 
 def test_a_missing_network_says_how_to_train_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(networks, "root", lambda: tmp_path)
+    monkeypatch.setattr(networks, "data_file", lambda name: tmp_path/name)
     command = r"train it: save_checkpoint\(first_that_learns"
     with pytest.raises(FileNotFoundError, match=command):
         networks.load_network("diabetes", "nn1")

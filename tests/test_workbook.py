@@ -253,7 +253,7 @@ def test_a_run_without_claims_or_timed_parts_finishes_too(project):
     claims = finished.table("claims")
     assert list(claims)[:2] == ["claim", "source"]
     assert len(finished.table("claim_cells")) == 0
-    assert wb.largest("toy").provenance["substitution"] == "a theorem"
+    assert finished.provenance["substitution"] == "a theorem"
     with pytest.raises(ValueError, match="profile is 'huge'"):
         wb.open_run("toy", "huge")
     with pytest.raises(KeyError, match="seeds"):
@@ -262,7 +262,7 @@ def test_a_run_without_claims_or_timed_parts_finishes_too(project):
 
 def test_the_rule_is_shown_when_a_run_is_opened(project, capsys):
     run = wb.open_run("toy", "smoke")
-    assert run.results.folder == project/"data"/"results"/"toy"/"smoke"
+    assert run.results.folder == project/"data"/"runs"/"toy"/"by_hand"
     assert "Markdown" in capsys.readouterr().out
 
 
@@ -426,3 +426,30 @@ def test_tables_of_another_run_are_data_of_this_one(project, monkeypatch):
     state = runner._data_state(second.folder)
     first.save("throws", pd.DataFrame(dict(throw=[2])))
     assert (state, runner._data_state(second.folder)) == ("done", "stale")
+
+
+@pytest.mark.parametrize("numbers, text", [
+    ((.031, .012, .05), ".031 [.012, .050]"),
+    ((-.031, -.05, -.012), "-.031 [-.050, -.012]"),
+    ((.05, -.05, .15), ".05 [-.05, .15]"),
+    ((1.25, .5, 2.), "1.2 [.5, 2.0]"),
+    ((1234., 1100., 1250.), "1234 [1100, 1250]"),
+    ((.02, .0004, .05), ".0200 [.0004, .0500]"),          # an end that is not 0 is not shown as 0
+    ((-.0001, -.2, .2), ".00 [-.20, .20]"),
+    ((.5, .4999999, .5000001), ".5000 [.5000, .5000]"),   # at most four decimals
+    ((3e-12, 1e-12, 5e-12), "3.0e-12 [1.0e-12, 5.0e-12]"),
+    ((0., 0., 0.), "0 [0, 0]"),
+    ((1., 1., 1.), "1.0 [1.0, 1.0]"),
+    ((2.5, float("nan"), float("nan")), "2.5 [–, –]"),
+])
+def test_an_effect_has_the_digits_of_its_interval(numbers, text):
+    assert wb.effect_text(*numbers) == text
+
+
+@pytest.mark.parametrize("scale", [.003, .1, 1., 40., 3000.])
+def test_an_effect_can_be_read_back_to_a_twentieth_of_its_interval(scale):
+    for low, effect, high in np.sort(np.random.default_rng(0).normal(0, scale, (50, 3))):
+        shown = wb.effect_text(effect, low, high)
+        read = [float(number) for number in re.findall(r"-?[\d.]+(?:e-\d+)?", shown)]
+        tolerance = max((high - low)/20, .5*10**-4)
+        assert np.allclose(read, [effect, low, high], rtol=0, atol=tolerance), shown

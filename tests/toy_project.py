@@ -25,7 +25,7 @@ WRITE = """
 import json, os, sys
 from pathlib import Path
 root = os.environ["XAI_REPRO_ROOT"]
-folder = Path(root)/"data"/"results"/Path(experiment)/(results or profile)
+folder = Path(os.environ["XAI_REPRO_RUN"])
 folder.mkdir(parents=True, exist_ok=True)
 finished = (folder/"run.json").exists()
 seen = dict(python=sys.executable, root=root, here=os.getcwd(), profile=profile, n=n, name=name,

@@ -24,6 +24,7 @@ _MODULE_OF = {
     "audio": "api",
     "function": "api",
     "certify": "api",
+    "wrap": "wrapping",
     "METHODS": "explain.methods",
     "Method": "explain.methods",
     "Attribution": "explain.attribution",
@@ -40,7 +41,7 @@ _aliases.install()
 
 
 def __getattr__(name: str) -> object:
-    if name in ("explain", "evaluate"):
+    if name in ("explain", "evaluate", "bridges"):
         return import_module(f"{__name__}.{name}")
     if name in _aliases.FRONT: return _aliases.front(name)
     if name in _MODULE_OF:

@@ -30,6 +30,7 @@ from xai_repro.checks import (
 )
 from .explain.attribution import EVALUATIONS, check_instance
 from .inputs.instance import Instance, function_instance
+from .modes import evaluating
 
 if TYPE_CHECKING:
     from xai_repro.evaluate.certificates import Certificate
@@ -56,8 +57,8 @@ def _naming(argument: str) -> Iterator[None]:
         raise ValueError(f"{argument}: {error}") from error
 
 def image(
-    image: Any,                           # [3, H, W] in [0, 1], PIL, a path, or uint8 [H, W, 3]
-    model: Any,                           # a name, a torch module, a function or a classifier
+    image: Any,                           # [C, H, W] in [0, 1], PIL, a path, or uint8 [H, W, 3]
+    model: Any,                           # whatever `xr.wrap` takes, or what it gives
     *,
     segmentation: Any = "quickshift",     # in SEGMENTATIONS, a function, or labels int64 [H, W]
     removal: "Removal | None" = None,     # of absent segments; their mean colour by default
@@ -67,23 +68,20 @@ def image(
 ) -> Instance:
     """An image as an instance: its segments are the features.
 
-    A name is one of `zoo.models.load`; a torch module gives logits, of which `output` says
-    what they mean (softmax, of one the sigmoid, by default); a function takes images
-    [B, 3, H, W] in [0, 1] to scores [B, K].
+    A torch module gives logits, of which `output` says what they mean (softmax, of one the
+    sigmoid, by default); a function takes images [B, C, H, W] in [0, 1] to scores [B, K].
+    Photographs are resized where the model's transform says so: see `xr.wrap`.
 
     Raises: a TypeError or ValueError that names the argument and what is allowed.
     """
-    from xai_repro.inputs.image import as_classifier, as_image, image_instance
+    from xai_repro.inputs.image import as_image, image_instance
     from xai_repro.inputs.removal import MeanColor
     if isinstance(image, str): check_text("image", image)
-    pixels = as_image(image)
     chosen = MeanColor() if removal is None else removal
     _check_removal(chosen)
-    if isinstance(model, str):
-        classifier = _named_classifier(model, output)
-    else:
-        classifier = as_classifier(model, output)
-    pixels = pixels.to(getattr(classifier, "device", "cpu"))
+    classifier = _wrapped(model, "image", output)
+    known = (getattr(classifier, name, None) for name in ("channels", "reader"))
+    pixels = as_image(image, *known).to(getattr(classifier, "device", "cpu"))
     labels = _segments(pixels, segmentation)
     return image_instance(classifier, pixels, labels, chosen, target, cache=cache)
 
@@ -99,7 +97,7 @@ def _segments(pixels: torch.Tensor, segmentation: Any) -> Any:
     labels: Any
     with _naming("segmentation"):
         if callable(segmentation):
-            labels = segmentation(pixels)
+            with evaluating(segmentation): labels = segmentation(pixels)
         elif isinstance(segmentation, str):
             labels = _named_segments(pixels, segmentation)
         else:
@@ -111,14 +109,16 @@ def _named_segments(pixels: torch.Tensor, name: str) -> torch.Tensor:
     arguments = SEGMENTATIONS[check_choice("segmentation", name, SEGMENTATIONS)]
     return getattr(segmentations, name)(pixels, **arguments)
 
-def _named_classifier(name: str, output: str | None = None) -> Any:
-    from xai_repro.zoo.models import load
+def _wrapped(model: Any, reads: str, output: str | None = None) -> Any:
+    """A model as `xr.wrap` gives it, for a kind of input."""
+    from xai_repro.wrapping import wrap
+    if not isinstance(model, str): return wrap(model, reads=reads, output=output)
     with _naming("model"):
-        return load(name, output=output)
+        return wrap(model, reads=reads, output=output)
 
 def text(
     text: str,
-    model: Any,                           # a name, a text classifier, or texts -> scores [n, K]
+    model: Any,                           # whatever `xr.wrap` takes, or texts -> scores [n, K]
     *,
     removal: str = "attention",           # tokens of a classifier; or "mask_token"
     target: int | None = None,            # the class; the predicted one by default
@@ -130,29 +130,29 @@ def text(
     """
     from xai_repro.inputs.text import text_instance
     check_text("text", text)
-    classifier = _named_text_classifier(model) if isinstance(model, str) else model
+    classifier = _wrapped(model, "text")
     return text_instance(classifier, text, removal, target, cache=cache)
 
-def _named_text_classifier(name: str) -> Any:
-    from xai_repro.zoo.text import load_text
-    with _naming("model"):
-        return load_text(name)
-
 def tabular(
-    row: Any,                             # [p]: array, tensor, list or Series
-    model: Any,                           # a torch module, or rows [n, p] -> scores [n] or [n, K]
+    row: Any,                             # [p]: array, tensor, list, Series or table of one row
+    # an estimator, a torch module, rows [n, p] -> scores [n] or [n, K], or what `xr.wrap` gives
+    model: Any,
     *,
-    background: Any = None,               # a number, [p] or [m, p] (averaged over); 0 by default
+    # a number, [p], [m, p] or a table, averaged over; 0 by default; needed where there is text
+    background: Any = None,
     target: int | None = None,            # the column; the highest by default
     cache: Cache | None = None,           # where answers are stored; None: in memory only
 ) -> Instance:
     """A row of a table as an instance: its columns are the features.
 
+    An estimator that was fitted to a table, or a model of a row with text, is asked with tables:
+    an absent column takes the background's values, of 100 of its rows at most (drawn with seed 0).
+
     Raises: a TypeError or ValueError for another model, and for a row or background that is not
     finite numbers of one width; it names the columns.
     """
     from xai_repro.inputs.tabular import tabular_instance
-    return tabular_instance(model, row, background, target, cache)
+    return tabular_instance(_wrapped(model, "table"), row, background, target, cache)
 
 def audio(
     waveform: Any,                        # [T] in [-1, 1]
@@ -167,7 +167,8 @@ def audio(
     Raises: a TypeError or ValueError for another model, waveform, number of cells or target.
     """
     from xai_repro.inputs.audio import audio_instance
-    return audio_instance(model, waveform, cells, target=target, cache=cache)
+    sounds = _wrapped(model, "sound")
+    return audio_instance(sounds, waveform, cells, target=target, cache=cache)
 
 def function(
     f: Callable[[np.ndarray], np.ndarray],   # masks bool [n, d] -> scores [n] or [n, K]
@@ -187,22 +188,30 @@ def certify(
     selection: Any,             # an Attribution, its scores [d], or a mask bool [d]
     radius: int,                # at most so many features are added
     share: float = 0.25,        # of the features, of highest score, that are selected
+    target: int | None = None,  # the class; the attribution's, or the instance's, by default
     **options: Any,             # of certificates.soft_stability: eps, delta, interval, seed, ...
 ) -> "Certificate":
-    """The soft stability certificate of a selection of features.
+    """The soft stability certificate of a selection of features, about the explained class.
+
+    Its rate is the share of perturbations that predict the target. Where the selection alone
+    predicts another class, the certificate says so first. Several labels and one logit are decided
+    by the instance's threshold (½ of a sigmoid), or by `threshold=`; a regression needs one.
 
     Raises: a TypeError for what is no instance, and for a mask of whole numbers, which may be
-    scores; a ValueError for another share or option, and for a radius above the number of features
-    that may be added.
+    scores; a ValueError for another share, target or option, for a radius above the number of
+    features that may be added, and for a single score without a threshold.
     Source: soft stability, section 3.
     """
     from xai_repro.evaluate.certificates import soft_stability
-    from xai_repro.explain.attribution import check_instance
+    from xai_repro.explain.attribution import Attribution, check_instance
     check_instance(instance)
     check_share("share", share)
     for option in options:
         check_choice("option of certify", option, _options_of(soft_stability))
-    return soft_stability(instance, _mask_of(selection, share), radius, **options)
+    mask = _mask_of(selection, share)
+    if target is None and isinstance(selection, Attribution): target = selection.target
+    explained = instance if target is None else instance.explained_as(target)
+    return soft_stability(explained, mask, radius, target=explained.target, **options)
 
 def _options_of(certificate: Callable) -> list[str]:
     """The options of a certificate."""
@@ -245,7 +254,7 @@ def check_seeds(
     n_seeds = check_count("n_seeds", n_seeds, 2)
     k = check_count("k", max(1, attribution.d//4) if k is None else k, 1, attribution.d)
     chance = jaccard_by_chance(attribution.d, k)
-    row = METHODS[attribution.method]
+    row = METHODS[check_choice("method", attribution.method, METHODS)]
     if not row.seeded: return Check(1.0, chance, k, 1)      # every seed gives the same
     options = attribution.options
     scores = [
@@ -264,9 +273,9 @@ EVALUATIONS["check"] = check_seeds
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")    # of a folder
 
 def explain_inputs(
-    model: Any,             # as `image`, `text` or `tabular` take it; or a list of instances
+    model: Any,             # whatever `xr.wrap` takes, or what it gives; or a list of instances
     *arguments: Any,        # the input, or a list or folder of them; then as for `METHODS`
-    **options: Any,         # of the method, and of `image`, `text` or `tabular`
+    **options: Any,         # of the method, and of `image`, `text`, `tabular` or `audio`
 ) -> Any:                   # an Attribution, or a list of them
     """Explain what a model says of an input, or of each of several.
 
@@ -284,17 +293,18 @@ def explain_inputs(
     if is_method: check_instance(model)              # the input was forgotten
     given, *settings = arguments
     several = _several(given)
-    kind = _kind_of(given if several is None else several[0])
+    kind = _kind_of(given if several is None else several[0], model)
+    if kind == "table" and several is None: several = _rows_of(given)
     own = {name: options.pop(name) for name in list(options) if name in _options_of_front(kind)}
-    if isinstance(model, str): model = _loaded(model, kind, own)
-    make = partial(FRONTS[kind], model=model, **own)
+    loaded = _wrapped(model, kind, own.pop("output", None))
+    make = partial(FRONTS[kind], model=loaded, **own)
 
     def explain_one(one: Any) -> Any: return explain(make(one), *settings, **options)
 
     if several is None: return explain_one(given)
     return [explain_one(one) for one in tqdm(several, disable=None, desc="explain")]
 
-FRONTS: dict[str, Callable] = {"image": image, "text": text, "table": tabular}
+FRONTS: dict[str, Callable] = {"image": image, "text": text, "table": tabular, "sound": audio}
 
 def _instances_in(value: Any) -> list:
     """The instances of a list of nothing else; empty for anything else."""
@@ -313,8 +323,19 @@ def _several(given: Any) -> list | None:
     is_row = all(isinstance(number, Real) for number in given)
     return None if is_row else list(given)
 
-def _kind_of(given: Any) -> str:
-    """Which front takes an input: "image", "text" or "table". Raises: a TypeError for none."""
+def _rows_of(given: Any) -> list | None:
+    """The rows of a table or array of several; None for a single row."""
+    if len(getattr(given, "shape", ())) != 2 or len(given) == 1: return None
+    rows = getattr(given, "iloc", given)
+    return [rows[i:i + 1] if rows is not given else rows[i] for i in range(len(given))]
+
+def _kind_of(given: Any, model: Any) -> str:
+    """Which front takes an input, in FRONTS. Raises: a TypeError for none."""
+    from xai_repro.wrapping import reads_of
+    own = reads_of(model)
+    if own == "table" and isinstance(given, str): return "text"
+    if own is not None: return own
+    if hasattr(given, "columns") and hasattr(given, "iloc"): return "table"
     if isinstance(given, Path): return "image"
     if isinstance(given, str):
         return "image" if given.lower().endswith(PICTURES) else "text"
@@ -323,16 +344,10 @@ def _kind_of(given: Any) -> str:
     n_axes = len(getattr(given, "shape", ()))
     if n_axes == 1: return "table"
     if n_axes >= 2: return "image"
-    allowed = "an image (path, picture, [3, H, W]), a text, a row of numbers, or a list or folder"
+    allowed = "an image (path, picture, [C, H, W]), a text, a row of a table, or a list or folder"
     raise TypeError(f"input is {shown(given)}; allowed: {allowed}")
 
 def _options_of_front(kind: str) -> list[str]:
     """What a front takes besides its input, model and target."""
     names = signature(FRONTS[kind]).parameters.values()
     return [p.name for p in names if p.kind is p.KEYWORD_ONLY and p.name != "target"]
-
-def _loaded(name: str, kind: str, own: dict[str, Any]) -> Any:
-    """A named model, loaded once for all inputs."""
-    if kind == "text": return _named_text_classifier(name)
-    if kind == "image": return _named_classifier(name, own.pop("output", None))
-    raise TypeError(f"model is {name!r}; allowed for a row: a torch module or a function of rows")

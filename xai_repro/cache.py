@@ -18,7 +18,7 @@ from zlib import crc32
 import numpy as np
 
 from .checks import check_count, check_text
-from .ground import root, write_atomically
+from .ground import kept_folder, write_atomically
 
 if TYPE_CHECKING:
     import sqlite3
@@ -189,12 +189,13 @@ def _label_of(key: bytes, row: np.ndarray) -> dict[bytes, np.ndarray]:
 class Cache:
     """A folder of answers: one file per identity, at most `max_bytes` in all.
 
-    The folder is data/cache/answers of the project by default. Where the bound is passed, the
-    files that were not written for the longest time are removed before a new one is begun.
+    The folder is data/cache/answers of the checkout by default, outside one it is answers in the
+    user's cache. Where the bound is passed, the files that were not written for the longest time
+    are removed before a new one is begun.
     """
 
     def __init__(self, folder: Path | None = None, max_bytes: int = 8*2**30):
-        self.folder = Path(folder) if folder else root()/"data"/"cache"/"answers"
+        self.folder = Path(folder) if folder else kept_folder()/"answers"
         self.max_bytes = check_count("max_bytes", max_bytes)
 
     def answers(self, identity: str) -> Answers:
@@ -221,7 +222,7 @@ class Store:
     """Arrays by digest in a folder (data/cache by default): computed once, found again."""
 
     def __init__(self, folder: Path | None = None):
-        self.folder = Path(folder) if folder else root()/"data"/"cache"
+        self.folder = Path(folder) if folder else kept_folder()
 
     def path(self, key: str) -> Path:
         """The file that holds the arrays of `key`."""

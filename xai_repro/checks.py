@@ -10,7 +10,7 @@ __all__ = ['T', 'SHOWN', 'LARGEST', 'shown', 'check_choice', 'check_type', 'chec
 
 # %% ../nbs/checks.ipynb #5bccd3ca
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,11 +49,20 @@ def check_choice(
 ) -> T:          # `value`
     """Check that a value is one of those allowed.
 
-    Raises: a ValueError that lists what is allowed.
+    Raises: a ValueError that lists what is allowed, and names what a misspelt text is close to.
     """
     allowed = list(allowed)
     if any(_is_same(value, other) for other in allowed): return value
-    raise ValueError(f"{name} is {shown(value)}; allowed: {', '.join(map(str, allowed))}")
+    listed = ", ".join(map(str, allowed))
+    raise ValueError(f"{name} is {shown(value)}; allowed: {listed}{_suggestion(value, allowed)}")
+
+def _suggestion(value: Any, allowed: list) -> str:
+    """The question whether the closest of several texts is meant; "" where none is close."""
+    if not isinstance(value, str) or len(value) > SHOWN: return ""
+    from difflib import get_close_matches
+    texts = [other for other in allowed if isinstance(other, str)]
+    closest = get_close_matches(value, texts, 1, 0.75)
+    return f"; did you mean {closest[0]!r}?" if len(texts) > 1 and closest else ""
 
 def check_type(
     name: str,
@@ -368,10 +377,21 @@ def _listed(
     return f"{noun}{plural} {first}{more}"
 
 # %% ../nbs/checks.ipynb #1195c961
+def _is_channel_last(shape: Sequence[int], channels: int | None) -> bool:
+    """Whether images of any number of channels seem to have them last: [..., H, W, 3]."""
+    return channels is None and shape[-1] in (1, 3, 4) and shape[-3] > 4
+
+def _image_shape(ndim: int, channels: int | None) -> str:
+    """The shape of one image, or of a batch, in words."""
+    axes = f"{'C' if channels is None else channels}, H, W"
+    order = "RGB, channel first" if channels == 3 else "channel first"
+    return f"[B, {axes}], {order}" if ndim == 4 else f"[{axes}], {order}"
+
 def check_images(
     name: str,
     images: "ArrayLike | torch.Tensor",  # [B, 3, H, W] in [0, 1], or [3, H, W] for ndim=3
     ndim: int = 4,
+    channels: int | None = 3,            # of each image; None: any number, at least one
 ) -> "torch.Tensor":                     # float, same shape and device
     """Check that a value is a batch of images, or one.
 
@@ -382,11 +402,10 @@ def check_images(
     if not x.is_floating_point():
         cure = "convert uint8 with image.float()/255"
         raise TypeError(f"{name} has dtype {x.dtype}; allowed: float in [0, 1]; {cure}")
-    is_empty = x.ndim == ndim and 0 in x.shape[-2:]
-    if x.ndim != ndim or x.shape[-3] != 3 or is_empty:
-        allowed = "[B, 3, H, W]" if ndim == 4 else "[3, H, W]"
+    is_right = x.ndim == ndim and 0 not in x.shape[-3:] and channels in (None, x.shape[-3])
+    if not is_right or _is_channel_last(x.shape, channels):
         shape = list(x.shape)
-        raise ValueError(f"{name} has shape {shape}; allowed: {allowed}, RGB, channel first")
+        raise ValueError(f"{name} has shape {shape}; allowed: {_image_shape(ndim, channels)}")
     if x.numel() == 0: return x
     low, high = (bound.item() for bound in torch.aminmax(x.detach()))
     if math.isnan(low) or math.isnan(high):

@@ -10,26 +10,37 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial, wraps
+from dis import get_instructions
+from functools import lru_cache, partial, wraps
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.module import _global_forward_pre_hooks
 
 # %% ../nbs/modes.ipynb #70f867de
 def names_in(code: CodeType) -> set[str]:
-    """The names that code, and the functions in it, look up outside."""
+    """The names that code, and the functions in it, look up outside: globals and attributes."""
     names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType): names |= names_in(constant)
     return names
 
+_LOADS = ("LOAD_GLOBAL", "LOAD_NAME")    # of Python's instructions
+
+@lru_cache(maxsize=4096)
+def _globals_in(code: CodeType) -> frozenset[str]:
+    """The global names that code, and the functions in it, look up."""
+    names = {step.argval for step in get_instructions(code) if step.opname in _LOADS}
+    within = [_globals_in(part) for part in code.co_consts if isinstance(part, CodeType)]
+    return frozenset(names.union(*within))
+
 def looked_up(function: FunctionType) -> dict[str, Any]:
     """What a function looks up outside of it, by name: its closure, and globals."""
     found: dict[str, Any] = {}
-    for name in names_in(function.__code__):
+    for name in _globals_in(function.__code__):
         if name in function.__globals__: found[name] = function.__globals__[name]
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     for name, cell in cells:
@@ -95,11 +106,12 @@ def _may_ask(held: Any, module: str | None) -> bool:
 class _LayerBefore:
     """How a layer was before it was asked: its mode, gradients and buffers, by itself."""
 
-    def __init__(self, layer: nn.Module):
+    def __init__(self, layer: nn.Module, is_met: bool):
         self.layer = layer     # held, so that its id stays its own
+        self.is_met = is_met   # in a call, which may have lent it buffers, as functional_call does
         self.asking = 0        # how many are asking it
         self.training = layer.training
-        parameters = [p for p in layer._parameters.values() if p is not None]
+        parameters = [p for p in layer._parameters.values() if p is not None and p.is_leaf]
         self.parameters = [(p, p.grad, p.requires_grad) for p in parameters]
         self.buffers: list[tuple[str, torch.Tensor, int, torch.Tensor]] = []
         for name, buffer in layer._buffers.items():
@@ -113,32 +125,74 @@ class _LayerBefore:
             if parameter.requires_grad != requires_grad: parameter.requires_grad_(requires_grad)
             if parameter.grad is not grad: parameter.grad = grad
         for name, buffer, version, values in self.buffers:
-            if self.layer._buffers.get(name) is not buffer: self.layer._buffers[name] = buffer
+            if self.layer._buffers.get(name) is not buffer:
+                if self.is_met: continue
+                self.layer._buffers[name] = buffer
             if buffer._version == version: continue
             with torch.no_grad(): buffer.copy_(values)
 
 _lock = threading.RLock()
 _before: dict[int, _LayerBefore] = {}     # of the layers that are being asked, by their id
 
-def _begin(network: nn.Module) -> list[nn.Module]:
-    """Keep how a network is, and set it to evaluation mode: its layers."""
-    with _lock:
-        layers = list(network.modules())
-        for layer in layers:
-            if id(layer) not in _before: _before[id(layer)] = _LayerBefore(layer)
-            _before[id(layer)].asking += 1
-        if any(layer.training for layer in layers): network.eval()
-    return layers
+_Layers = dict[int, nn.Module]            # by their id
 
-def _end(layers: list[nn.Module]) -> None:
+def _begin(network: nn.Module, layers: _Layers, is_met: bool = False) -> None:
+    """Keep how a network is, set it to evaluation mode, and add its layers to `layers`."""
+    with _lock:
+        new = {id(layer): layer for layer in network.modules() if id(layer) not in layers}
+        for number, layer in new.items():
+            if number not in _before: _before[number] = _LayerBefore(layer, is_met)
+            _before[number].asking += 1
+        layers |= new
+        if any(layer.training for layer in new.values()): network.eval()
+
+def _end(layers: _Layers) -> None:
     """Put back the layers that nobody else is asking."""
     with _lock:
-        for layer in layers:
-            before = _before[id(layer)]
+        for number in layers:
+            before = _before[number]
             before.asking -= 1
             if before.asking: continue
-            del _before[id(layer)]
+            del _before[number]
             before.restore()
+
+class _Asked(threading.local):
+    """The layers that this thread is asking, of each `evaluating` that it is in."""
+
+    def __init__(self) -> None: self.stack: list[_Layers] = []
+
+_asked = _Asked()
+
+def _meet(network: nn.Module, inputs: Any) -> None:
+    """Before a network is called: keep it, too, where nobody found it beforehand."""
+    if torch.compiler.is_compiling() or not _asked.stack: return
+    if any(id(network) in layers for layers in _asked.stack): return
+    _begin(network, _asked.stack[-1], is_met=True)
+
+_MEETING = -1    # the hook's key; of a new key each time compiled code would be compiled again
+
+class _Meeting:
+    """Has torch call `_meet` before each network, as long as somebody is asking one."""
+
+    def __init__(self) -> None: self.asking = 0
+
+    def begin(self) -> None:
+        """Begin, where nobody else has."""
+        with _lock:
+            self.asking += 1
+            _global_forward_pre_hooks[_MEETING] = _meet
+
+    def end(self) -> None:
+        """End, where nobody else is asking."""
+        with _lock:
+            self.asking -= 1
+            if not self.asking: del _global_forward_pre_hooks[_MEETING]
+
+_meeting = _Meeting()
+
+def _is_compiled(network: nn.Module) -> bool:
+    """Whether a network was compiled: with another hook it would be compiled again."""
+    return hasattr(network, "_orig_mod") or network._compiled_call_impl is not None
 
 @contextmanager
 def evaluating(
@@ -147,14 +201,20 @@ def evaluating(
     """A model's networks in evaluation mode for a while, then as they were, exception or not.
 
     Modes, gradients, buffers and which parameters require gradients are put back. Threads may ask
-    one network at a time: it goes back when the last of them is done. A model whose network is
-    not to be seen is asked as it is.
+    one network at a time: it goes back when the last of them is done. A network that is not to be
+    seen beforehand is met when this thread calls it, unless the model is compiled.
     """
-    layers: list[nn.Module] = []
-    for network in networks_of(model): layers += _begin(network)
+    networks = networks_of(model)
+    meets = not any(map(_is_compiled, networks))
+    layers: _Layers = {}
+    _asked.stack.append(layers)
+    if meets: _meeting.begin()
     try:
+        for network in networks: _begin(network, layers)
         yield
     finally:
+        if meets: _meeting.end()
+        _asked.stack.pop()
         _end(layers)
 
 # %% ../nbs/modes.ipynb #5a6f13ca

@@ -102,7 +102,7 @@ bad = partial(enter, CASES)
 
 @bad(
     image=[
-        None, 3, "", " ", [], {}, [IMAGE], IMAGE[None], IMAGE[:1], IMAGE[:, :0], CHANNELS_LAST,
+        None, 3, "", " ", [], {}, [IMAGE], IMAGE[None], IMAGE[:0], IMAGE[:, :0], CHANNELS_LAST,
         CHANNELS_LAST.numpy(), LEVELS, LEVELS.byte(), LEVELS.long(), IMAGE - 1, IMAGE*np.nan,
         IMAGE*np.inf, IMAGE.to(torch.complex64), OF_OBJECTS, OF_CHARACTERS, either, b"photo.png"],
     model=[*NO_FUNCTIONS, "", "resnet", "hf:", "torchvision:no", b"resnet", [NETWORK]],

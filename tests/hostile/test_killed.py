@@ -15,7 +15,7 @@ import pytest
 from test_sweep import DEFAULTS, THROW, check_table, coin  # noqa: F401 (coin is a fixture)
 from toy_project import write
 
-from xai_repro.workbook import keys, runner, sweep, workers
+from xai_repro.workbook import keys, records, runner, sweep, workers
 
 PROGRAM = "from xai_repro.workbook.cli import app; app()"
 PATIENCE = 600      # seconds, for a machine with much to do
@@ -188,6 +188,39 @@ def test_a_sweep_whose_processes_are_killed(project_of_commands, tally, n_jobs, 
     # a job is repeated only where it was killed between its last cell and its record
     assert n_jobs <= command.count("end") <= n_jobs + len(kinds)
     assert all_gone(project_of_commands), processes_of(project_of_commands)
+
+
+def stored_in(folder):
+    """What is stored of results and figures: each file and what is in it."""
+    files = [path for name in ("data/results", "figures") for path in (folder/name).rglob("*")]
+    return {path: path.read_bytes() for path in files if path.is_file()}
+
+
+@pytest.mark.parametrize("n_kills", [4, pytest.param(40, marks=pytest.mark.long)])
+def test_a_killed_run_leaves_what_is_stored_byte_for_byte(project_of_commands, tally, n_kills):
+    """Stored results are those of the run before, or those of a run that was done when killed."""
+    folder = project_of_commands
+    profiles = folder/"nbs"/"papers"/"profiles.toml"
+    profiles.write_text("[coin.standard]\nn = 1\n")
+    assert runner.run("coin", "standard", progress=False).error == ""
+    results = folder/"data"/"results"/"coin"/"standard"
+    before = stored_in(folder)
+    rng = random.Random(1)
+    for k in range(n_kills):
+        n = k + 2
+        profiles.write_text(f"[coin.standard]\nn = {n}\n")
+        command = Command(folder, "run", "coin", "--profile", "standard")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            command.process.wait(rng.uniform(.5, 5))
+        command.stop("kill")
+        assert all_gone(folder), processes_of(folder)
+        now = stored_in(folder)
+        is_new = now != before
+        is_whole = records.finished(results)["parameters"]["n"] == n and not records.damage(results)
+        tally.add("wrong" if is_new and not is_whole else "right", f"killed run {k}")
+        before = now
+    tables = {path.name for path in before}
+    assert tables == {"throws.csv", "run.json"}
 
 
 COMMANDS = {

@@ -1,5 +1,7 @@
 """Photographs as strangers have them: turned, transparent, deep, damaged, huge, of equal names."""
 import io
+import struct
+import zlib
 from itertools import count
 
 import numpy as np
@@ -124,6 +126,72 @@ def test_a_photograph_is_what_a_viewer_shows(tally, tmp_path, file, stored, how,
     count_reads(tally, path, shown)
 
 
+def tiff(values, bits, photometric=1, sample_format=1):
+    """A TIFF file of greys, each row packed into bits."""
+    height, width = values.shape
+    dtype = np.dtype({1: "u", 2: "i", 3: "f"}[sample_format] + str(max(bits//8, 2)))
+    if bits == 8: dtype = np.dtype("i1" if sample_format == 2 else "u1")
+    data = values.astype(dtype.newbyteorder("<")).tobytes()
+    if bits == 12:
+        pairs = values.astype(int).reshape(-1, 2)
+        first, second = pairs.T
+        parts = [first >> 4, ((first & 15) << 4) | (second >> 8), second & 255]
+        data = np.stack(parts, 1).astype(np.uint8).tobytes()
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric), (273, 0),
+            (277, 1), (278, height), (279, len(data)), (339, sample_format)]
+    start = 8 + 2 + 12*len(tags) + 4
+    entries = [struct.pack("<HHII", tag, 4, 1, start if tag == 273 else n) for tag, n in tags]
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    return head + b"".join(entries) + b"\0"*4 + data
+
+
+def png(values, depth, clear, kind=0):
+    """A PNG file with a transparent grey or colour: [H, W], or [H, W, 3] of kind 2."""
+    def chunk(name, content):
+        checksum = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+    height, width = values.shape[:2]
+    if depth == 16:
+        rows = [row.astype(">u2").tobytes() for row in values]
+    else:
+        bits = np.unpackbits(values.astype(np.uint8)[..., None], axis=2)[..., 8 - depth:]
+        rows = [np.packbits(row).tobytes() for row in bits]
+    size = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    content = zlib.compress(b"".join(b"\0" + row for row in rows))
+    transparent = b"".join(struct.pack(">H", int(each)) for each in clear)
+    parts = [(b"IHDR", size), (b"tRNS", transparent), (b"IDAT", content), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def whitened(values, clear): return np.where(values == clear, 1., values/values.max())
+
+
+FINE = (4095*GREY).round()
+FOUR = (15*GREY).round()
+TWO = (3*GREY).round()
+OF_COLOUR = np.stack([DEEP]*3, 2)
+
+@cases("file, content, grey", {
+    "white0.tif": (tiff(65535 - DEEP, 16, photometric=0), GREY),
+    "white0_8.tif": (tiff(255 - (255*GREY).round(), 8, photometric=0), GREY),
+    "white0_float.tif": (tiff(1 - GREY, 32, photometric=0, sample_format=3), GREY),
+    "twelve.tif": (tiff(FINE, 12), GREY),
+    "clear_16.png": (png(DEEP, 16, [0]), whitened(DEEP, 0)),
+    "clear_middle.png": (png(DEEP, 16, [DEEP[0, 40]]), whitened(DEEP, DEEP[0, 40])),
+    "clear_4.png": (png(FOUR, 4, [3]), whitened(FOUR, 3)),
+    "clear_2.png": (png(TWO, 2, [1]), whitened(TWO, 1)),
+    "clear_rgb.png": (
+        png(OF_COLOUR, 16, [DEEP[0, 40]]*3, kind=2), whitened(DEEP, DEEP[0, 40])),
+    "fine.pgm": (b"P5 80 60 4095\n" + FINE.astype(">u2").tobytes(), GREY),
+})
+def test_greys_are_as_light_as_their_file_says(tally, tmp_path, file, content, grey):
+    path = tmp_path/file
+    path.write_bytes(content)
+    difference = (as_image(path) - torch.from_numpy(grey)).abs().max()
+    tally.right_if(difference < .01, f"{file}: {difference} off")
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_photograph_is_what_a_viewer_shows(tally, tmp_path, orientation):
     path = tmp_path/"turned.jpg"
@@ -137,10 +205,13 @@ def test_a_turned_photograph_is_what_a_viewer_shows(tally, tmp_path, orientation
     "whole.tif": DEEP.astype(np.int32),
     "far.tif": FAR.astype(np.float32),
     "nan.tif": HOLES.astype(np.float32),
+    "signed.tif": tiff((127*GREY).round(), 8, sample_format=2),
+    "signed_16.tif": tiff((32767*GREY).round(), 16, sample_format=2),
 })
 def test_numbers_that_are_no_levels_are_refused(tally, tmp_path, file, numbers):
     path = tmp_path/file
-    Image.fromarray(numbers).save(path)
+    if isinstance(numbers, bytes): path.write_bytes(numbers)
+    else: Image.fromarray(numbers).save(path)
     tally.refusal(lambda: load_image(path, 32), file, "allowed", what=file)
 
 
@@ -215,10 +286,10 @@ def test_other_sizes_are_refused_by_name(tally, options):
 
 
 @pytest.mark.parametrize("image", [
-    None, 3, [], {}, object(), np.zeros((2, 2)), np.zeros((2, 2, 3)), np.zeros((4, 8, 8)),
+    None, 3, [], {}, object(), np.zeros(2), np.zeros((2, 2, 3)), np.zeros((4, 8, 8)),
     np.zeros((3, 8, 8), np.uint8), np.full((3, 8, 8), np.nan), np.full((3, 8, 8), 2.),
     np.zeros((3, 8, 8), complex), np.array("a"), np.zeros((0, 3), np.uint8),
-    np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3), np.uint16),
+    np.zeros((8, 8, 5), np.uint8), np.zeros((8, 8, 3), np.uint16),
 ], ids=count())
 def test_what_is_no_image_is_refused_by_name(tally, image):
     errors = ValueError, TypeError

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+import transformers
 from cases import cases
 from front_values import MASKS_OF_3, NO_COUNTS, NO_FUNCTIONS, NO_TEXTS, attempt
 from small_texts import PADDING, TOKENIZERS, bert, classifier, fast, roberta
@@ -103,6 +104,17 @@ def test_tokens_are_named_by_what_is_written(tokenizer):
     for sign in "Ġ▁Ã": assert sign not in written
 
 
+def test_a_sign_for_a_space_is_not_named_by_the_next_letter():
+    one = of_roberta(fast(TOKENIZERS["SentencePiece"]()))
+    pieces = one.tokenizer.convert_ids_to_tokens(one.encode("Film isn't zzz").tolist())
+    names = one.tokens("Film isn't zzz")
+    spaces = [name for name, piece in zip(names, pieces, strict=True) if piece == "▁"]
+    assert spaces
+    assert set(spaces) == {" "}
+    written = "".join(name for name in names if name not in ("<s>", "</s>", " "))
+    assert written.replace("<unk>", "") in "Filmisn'tzzz"
+
+
 # padding, positions and lengths
 
 def test_rows_are_filled_up_with_the_tokenizers_padding(tokenizer):
@@ -115,6 +127,91 @@ def test_rows_are_filled_up_with_the_tokenizers_padding(tokenizer):
     together = one.predict(texts)
     alone = one.predict(["film"])
     assert torch.allclose(together[:1], alone, atol=1e-5)
+
+
+def decoder(kind, configuration, tokenizer, **settings):
+    """A classifier of transformers that reads the last token, with random weights."""
+    config = configuration(vocab_size=len(tokenizer), num_labels=2, **settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return classifier(tokenizer, kind(config).eval().requires_grad_(False))
+
+
+def xlnet(tokenizer):
+    return decoder(
+        transformers.XLNetForSequenceClassification, transformers.XLNetConfig, tokenizer,
+        d_model=16, n_layer=1, n_head=2, d_inner=16, initializer_range=.5, pad_token_id=PADDING)
+
+
+def gpt2(tokenizer):
+    return decoder(
+        transformers.GPT2ForSequenceClassification, transformers.GPT2Config, tokenizer,
+        n_embd=16, n_layer=1, n_head=2, n_positions=40, initializer_range=.5,
+        pad_token_id=PADDING)
+
+
+def llama(tokenizer):
+    return decoder(
+        transformers.LlamaForSequenceClassification, transformers.LlamaConfig, tokenizer,
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=40, initializer_range=.5, pad_token_id=PADDING)
+
+
+def opt(tokenizer):
+    """Takes another token for padding than its tokenizer does."""
+    return decoder(
+        transformers.OPTForSequenceClassification, transformers.OPTConfig, tokenizer,
+        hidden_size=16, ffn_dim=16, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=40, word_embed_proj_dim=16, init_std=.5, pad_token_id=4)
+
+
+def logits_alone(one, written):
+    read = one.tokenizer(written, return_tensors="pt", return_token_type_ids=False)
+    return one.network(**read).logits
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("make", [xlnet, gpt2, llama, opt])
+def test_a_text_is_scored_as_alone_on_whichever_side_others_are_padded(make, side, tally):
+    tokenizer = fast(TOKENIZERS["SentencePiece"]())
+    tokenizer.padding_side = side
+    one = make(tokenizer)
+    texts = ["film", "a great film, and a bad film", "great"]
+    alone = torch.cat([logits_alone(one, written) for written in texts]).softmax(1)
+    together = one.predict(texts)
+    tally.right_if(torch.allclose(together, alone, atol=1e-5), f"{together}, not {alone}")
+    value, words = over_words(one, texts[1], "drop")
+    masks = np.ones((3, len(words)), bool)
+    masks[0, 0] = masks[1, 2:] = False
+    rows = [over_words(one, texts[1], "drop")[0](mask[None]) for mask in masks]
+    same = np.allclose(value(masks), np.concatenate(rows), atol=1e-5)
+    tally.right_if(same, "words that are dropped")
+
+
+def test_a_batch_is_the_tokenizers_own_where_it_is_padded_on_the_left():
+    tokenizer = fast(TOKENIZERS["SentencePiece"]())
+    tokenizer.padding_side = "left"
+    one = xlnet(tokenizer)
+    texts = ["film", "a great film, and a bad film"]
+    ((ids, attention),) = one.batches(texts)
+    theirs = tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)
+    assert torch.equal(ids, theirs["input_ids"])
+    assert torch.equal(attention, theirs["attention_mask"])
+    hub = one.network(**theirs).logits.softmax(1)
+    assert torch.allclose(one.predict(texts), hub, atol=1e-5)
+
+
+def test_a_network_that_takes_no_embeddings_says_so(word_piece):
+    sizes = {f"{part}_{name}": n for part in ("encoder", "decoder")
+             for name, n in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 16))}
+    one = decoder(
+        transformers.BartForSequenceClassification, transformers.BartConfig, word_piece,
+        d_model=16, max_position_embeddings=40, pad_token_id=PADDING, bos_token_id=0,
+        eos_token_id=2, decoder_start_token_id=2, forced_eos_token_id=None, **sizes)
+    instance = xr.text("a great film", one)
+    assert np.isfinite(xr.explain(instance, "lime", seed=0).scores).all()
+    with pytest.raises(ValueError, match="no word embeddings; allowed"):
+        xr.explain(instance, "vanilla_gradients")
 
 
 def test_the_baseline_is_the_padding_token(tokenizer):

@@ -177,7 +177,7 @@ def region_areas(
         labels = check_segments("segments", own, own.shape).numpy()
         counted = np.ones(labels.shape)
     else:
-        height, width = check_images("image", image, 3).shape[1:]
+        height, width = check_images("image", image, 3, None).shape[1:]
         labels = check_segments("segments", segments, (height, width)).numpy()
         counted = to_numpy(image).max(0) > 0
     n_pixels = np.bincount(labels.ravel(), counted.ravel())
@@ -393,7 +393,7 @@ def pixel_curve(
     check_callable("predict", predict, "images [B, 3, H, W] -> scores [B, K]")
     batch_size = check_count("batch_size", batch_size)
     baseline = check_real("baseline", baseline, -np.inf)
-    x = check_images("image", image, 3)
+    x = check_images("image", image, 3, None)
     n_pixels = x.shape[1]*x.shape[2]
     heat = check_numbers("scores", scores, "[H, W] of finite numbers")
     if heat.shape != tuple(x.shape[1:]):

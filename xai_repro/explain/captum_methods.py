@@ -16,7 +16,7 @@ from ..checks import check_callable, check_choice, check_count, check_points, ch
 from .peers import seeded
 from .surrogates import warn_incomplete
 from ..ground import import_quietly
-from ..modes import evaluating
+from ..modes import evaluating, networks_of
 
 # %% ../../nbs/explain/captum_methods.ipynb #38735cd0
 def _captum_attr() -> Any:
@@ -81,7 +81,7 @@ EXISTING = {
 def captum_attribute(
     method: str,            # a name in EXISTING
     f: Callable,            # torch [n, p] -> [n], differentiable
-    X: Any,                 # points [n, p]; their dtype is f's
+    X: Any,                 # points [n, p]; of a network they take its dtype
     n_samples: int = 1000,
     seed: int = 0,
     sigma: float = 0.1,     # SmoothGrad: standard deviation, in the input's own units
@@ -96,12 +96,26 @@ def captum_attribute(
     """
     explain = EXISTING[check_choice("method", method, EXISTING)]
     check_callable("f", f, "a function of points, torch [n, p] -> [n]")
-    points = check_points("X", X, ndim=2)
+    ask, points = _in_precision(f, check_points("X", X, ndim=2))
     n = check_count("n_samples", n_samples)
     noise = check_real("sigma", sigma)
     with seeded(seed), evaluating(f):
-        attributions = explain(f, points.clone().requires_grad_(), n, noise)
-    return attributions.detach().double().numpy()
+        attributions = explain(ask, points.clone().requires_grad_(), n, noise)
+    return attributions.detach().double().cpu().numpy()
+
+_HALF = (torch.float16, torch.bfloat16)
+
+def _in_precision(f: Callable, points: torch.Tensor) -> tuple[Callable, torch.Tensor]:
+    """f and points in the precision and on the device of the network that f asks, if it is seen.
+
+    For one of half precision captum computes in float32, as it draws its noise.
+    """
+    parameters = (p for network in networks_of(f) for p in network.parameters())
+    parameter = next((p for p in parameters if p.is_floating_point()), None)
+    if parameter is None: return f, points
+    dtype = parameter.dtype
+    if dtype not in _HALF: return f, points.to(parameter)
+    return (lambda rows: f(rows.to(dtype)).float()), points.to(parameter.device, torch.float32)
 
 # %% ../../nbs/explain/captum_methods.ipynb #19bf73c9
 PUBLISHED = {    # as in data/published/lfa.csv

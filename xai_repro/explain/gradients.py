@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NO_GRADIENT', 'saliency', 'vanilla_gradients', 'gradient_x_input', 'smoothgrad', 'squaregrad', 'vargrad',
-           'integrated_gradients', 'mfaba', 'last_maps', 'gradcam', 'gradcam_pp', 'scorecam']
+           'integrated_gradients', 'mfaba', 'WholeNetwork', 'last_maps', 'gradcam', 'gradcam_pp', 'scorecam']
 
 # %% ../../nbs/explain/gradients.ipynb #9ec68158
 from collections.abc import Callable, Iterator
@@ -176,26 +176,51 @@ def mfaba(
     return view.pool(total)
 
 # %% ../../nbs/explain/gradients.ipynb #c3fe8491
-class _Whole(nn.Module):
-    """A view's network from the image to its logits, with its layers."""
+class WholeNetwork(nn.Module):
+    """A view's network from the input to its logits, preprocessing included, with its layers."""
 
-    def __init__(self, view):
+    def __init__(self, view: Any):
         super().__init__()
         self.network = view.network
         self._logits = view.logits
 
-    def forward(self, rows): return self._logits(rows)
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Logits [B, K] of inputs [B, *shape]."""
+        return self._logits(rows)
+
+def _fits(cells: tuple[int, ...], size: tuple[int, ...]) -> bool:
+    """Whether cells [h, w] may divide an image [H, W]: its shape, up to one cell."""
+    return abs(cells[0]*size[1] - cells[1]*size[0]) <= max(size)
+
+def _layout(shape: tuple[int, ...], size: tuple[int, ...]) -> str:
+    """How a layer's output of a shape is laid out, for an image [H, W].
+
+    Returns: "map" for [B, C, h, w], "channels last" for [B, h, w, C], "tokens" for [B, N, D], ""
+    for another, and for one position only.
+    """
+    if len(shape) == 3: return "tokens" if shape[1] > 1 else ""
+    if len(shape) != 4: return ""
+    is_last = _fits(shape[1:3], size) and not _fits(shape[2:], size)
+    if is_last: return "channels last" if shape[1]*shape[2] > 1 else ""
+    return "map" if shape[2]*shape[3] > 1 else ""
+
+_GOES_ON = {
+    "tokens": "tokens [B, N, D]",
+    "channels last": "maps [B, h, w, C], whose channels come last",
+}
 
 def last_maps(view) -> str:
     """The name of the last layer whose output is a map [B, C, h, w] of more than one position.
 
-    Raises: a ValueError where there is none.
+    Raises: a ValueError where there is none, and for a network that goes on with something else,
+    as a transformer does after its patches are embedded: its last map says little of its answer.
     """
-    names: list[str] = []
+    size = tuple(view.x.shape[1:])
+    passed: list[tuple[str, str]] = []      # name and layout, in the order of the answers
 
     def note(module, inputs, output, name: str):
-        is_map = isinstance(output, torch.Tensor) and output.ndim == 4
-        if is_map and name and output.shape[2]*output.shape[3] > 1: names.append(name)
+        layout = _layout(output.shape, size) if isinstance(output, torch.Tensor) else ""
+        if name and layout: passed.append((name, layout))
 
     handles = [module.register_forward_hook(in_this_thread(partial(note, name=name)))
                for name, module in view.network.named_modules()]
@@ -203,11 +228,19 @@ def last_maps(view) -> str:
         with torch.no_grad(): view.logits(view.x[None])
     finally:
         for handle in handles: handle.remove()
-    if not names:
-        message = (f"network is {type(view.network).__name__}, no layer of which gives a map "
-                   "[B, C, h, w]; allowed: a convolutional network")
-        raise ValueError(message)
-    return names[-1]
+    return _last_of(passed, type(view.network).__name__)
+
+def _last_of(passed: list[tuple[str, str]], network: str) -> str:
+    """The last layer of names and layouts, where that is a map. Raises: a ValueError."""
+    if not any(layout == "map" for _, layout in passed):
+        message = f"network is {network}, no layer of which gives a map [B, C, h, w]"
+        raise ValueError(f"{message}; allowed: a convolutional network")
+    after, layout = passed[-1]
+    if layout == "map": return after
+    message = (f"network is {network}, which goes on with {_GOES_ON[layout]} (in {after!r}) after "
+               "its maps [B, C, h, w], so that its last map cannot be told")
+    raise ValueError(f"{message}; allowed: layer=, the name of a layer that gives a map, or "
+                     "another method, as 'rollout' for a vision transformer")
 
 def _torchcam() -> Any:
     """torchcam.methods, imported where one is used."""
@@ -230,7 +263,7 @@ def _activation_map(kind: str, instance: Any, target: int, layer: str | None) ->
 
 def _map_of_layer(method: type, view: Any, target: int, layer: str | None) -> torch.Tensor:
     """torchcam's map [1, h, w] of a layer; other threads may use the network meanwhile."""
-    whole = _Whole(view).eval()
+    whole = WholeNetwork(view).eval()
     name = f"network.{layer or last_maps(view)}"
     layers = [n.removeprefix("network.") for n, _ in whole.named_modules()
               if n.startswith("network.")]
@@ -246,7 +279,15 @@ def _map_of_layer(method: type, view: Any, target: int, layer: str | None) -> to
         if not scores.requires_grad and method is not _torchcam().ScoreCAM:
             raise ValueError(NO_GRADIENT)
         target = check_count("target", target, 0, scores.shape[1] - 1)
+        _check_map(layer, extract.hook_a[0], tuple(view.x.shape[1:]))
         return extract(target, scores, normalized=False)[0].detach()
+
+def _check_map(layer: str | None, output: torch.Tensor | None, size: tuple[int, ...]) -> None:
+    """Raise a ValueError for a layer whose output is no map."""
+    shape = () if output is None else tuple(output.shape)
+    if layer is None or _layout(shape, size) == "map": return
+    given = f"layer is {layer!r}, whose output has shape {list(shape)}"
+    raise ValueError(f"{given}; allowed: a layer that gives a map [B, C, h, w]")
 
 def gradcam(instance: Any, target: int, *, layer: str | None = None) -> np.ndarray:
     """Grad-CAM of `layer` (the last that gives a map): float64 [d]. Source: Selvaraju 2017."""

@@ -7,6 +7,7 @@ __all__ = ['plot', 'draw_heat', 'to_html']
 
 # %% ../../nbs/explain/show.ipynb #e59434a4
 from base64 import b64encode
+from functools import partial
 from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,15 @@ def plot(
     else:
         _as_bars(ax, attribution, most)
     ax.set_title(_title(attribution))
+    # Jupyter asks a figure for it, and knows how to show one by itself only where pyplot is
+    vars(figure)["_repr_png_"] = partial(_as_png, figure)
     return figure
+
+def _as_png(figure: "Figure") -> bytes:
+    """A figure as a file of PNG."""
+    png = BytesIO()
+    figure.savefig(png, format="png", dpi=80)
+    return png.getvalue()
 
 def _title(attribution: Any) -> str:
     """The method, the class, and how well the surrogate fits."""
@@ -113,9 +122,8 @@ def to_html(
     attribution: Any,    # an Attribution
 ) -> str:
     """Its figure, its class and cost, and the features of highest score, as HTML."""
-    png = BytesIO()
-    plot(attribution).savefig(png, format="png", dpi=80)
-    source = b64encode(png.getvalue()).decode()
+    png = _as_png(plot(attribution))
+    source = b64encode(png).decode()
     facts = _facts(attribution)
     lines = "".join(f"<tr><th style='text-align:left'>{escape(name)}</th><td>{escape(value)}</td>"
                     "</tr>" for name, value in facts.items())

@@ -112,4 +112,5 @@ def audio_instance(
     times, bands = value.cells
     names = tuple(f"time {t}, band {b}" for t in range(times) for b in range(bands))
     return make_instance(
-        value, identity, target, cache, name=name, label=label, feature_names=names, model=model)
+        value, identity, target, cache, name=name, label=label, feature_names=names, model=model,
+        class_names=tuple(getattr(model, "class_names", None) or ()))

@@ -6,13 +6,29 @@
 __all__ = ['describe']
 
 # %% ../../nbs/inputs/description.ipynb #113a7deb
+import copyreg
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dis import get_instructions
 from enum import Enum
-from functools import cache, partial
-from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from functools import cache, cached_property, partial
+from importlib.util import find_spec, resolve_name
+from pathlib import Path, PurePath
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any
 from uuid import uuid4
 
@@ -24,26 +40,30 @@ from ..ground import digest
 from ..modes import looked_up, names_in
 
 # %% ../../nbs/inputs/description.ipynb #c6c375e4
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device,
-          torch.Size, torch.memory_format, np.dtype, np.generic, Path, Enum, range, slice)
+_PLAIN = (type(None), bool, int, float, complex, bytes, range)
+_OF_NUMBERS = (torch.dtype, torch.device, torch.Size, torch.memory_format, torch.layout, np.dtype)
 _Seen = dict[int, tuple[int, Any]]    # what was described, by its id: its number, and itself
 
 def describe(
     value: Any,    # a network, a removal, a function, an array, a number, or containers of them
-    known: Iterable[Any] = (),    # parts that are not looked into: their place alone counts
 ) -> str:          # a sha256
     """Describe all that determines what a value answers.
 
     Returns: a checksum that is the same in another process; of what cannot be seen into, one
     that is in no other.
     """
-    seen: _Seen = {id(part): (number, part) for number, part in enumerate(known)}
-    return digest(*_parts(value, seen))
+    try:
+        return digest(_version("xai_repro"), *_parts(value, {}))
+    except Exception:      # of a user's own `__getattr__`, `__iter__` and the like
+        return digest(_unique())
 
 def _parts(value: Any, seen: _Seen) -> Iterator[Any]:
     """What a value is made of, as texts, numbers and arrays; what comes again, by its number."""
-    if isinstance(value, _PLAIN):
+    if type(value) in _PLAIN or isinstance(value, _OF_NUMBERS):
         yield f"{type(value).__name__} {value!r}"
+        return
+    if type(value) is str:
+        yield from _text_parts(value)
         return
     if id(value) in seen:
         yield f"again {seen[id(value)][0]}"
@@ -52,20 +72,58 @@ def _parts(value: Any, seen: _Seen) -> Iterator[Any]:
     for kind, parts_of in _KINDS:
         if isinstance(value, kind):
             yield from parts_of(value, seen)
-            if parts_of in _OF_CONTAINERS: yield from _mapping_parts(_extra(value), seen)
+            if parts_of in _OF_CONTENT: yield from _own_parts(value, seen)
             return
     yield from _object_parts(value, seen)
 
-def _extra(value: Any) -> dict[str, Any]:
-    """The attributes of a container of a class of one's own; a plain one has none."""
-    return {} if isinstance(value, torch.Tensor) else getattr(value, "__dict__", None) or {}
+def _unique() -> str:
+    """In place of what cannot be seen into: a text that is in no other description."""
+    return uuid4().hex
+
+def _own_parts(value: Any, seen: _Seen) -> Iterator[Any]:
+    """What a number or container of a class of one's own has besides its content."""
+    if not _of_library(_module_of(type(value))): yield from _parts(type(value), seen)
+    attributes = _attributes(value)
+    if isinstance(value, defaultdict): attributes["default_factory"] = value.default_factory
+    if attributes: yield from _named_parts(attributes, seen)
+
+def _number_parts(value: Any, seen: _Seen) -> Iterator[Any]:
+    """A number or text of a class of one's own, whose `repr` may say anything."""
+    kinds: tuple[Any, ...] = (int, float, complex, str, bytes)
+    kind = next(kind for kind in kinds if isinstance(value, kind))
+    yield f"{type(value).__name__} {kind.__repr__(value)}"
+
+def _scalar_parts(value: np.generic, seen: _Seen) -> Iterator[Any]:
+    yield type(value).__name__
+    yield from _array_parts(np.asarray(value), seen)
+
+def _enum_parts(value: Enum, seen: _Seen) -> Iterator[Any]:
+    yield from _parts(type(value), seen)
+    yield f"{value.name} {value.value!r}"
+
+def _slice_parts(value: slice, seen: _Seen) -> Iterator[Any]:
+    yield from _sequence_parts((value.start, value.stop, value.step), seen)
 
 def _array_parts(value: Any, seen: _Seen) -> Iterator[Any]:
-    if isinstance(value, np.ndarray) and value.dtype.hasobject:
-        yield from _sequence_parts(value.ravel().tolist(), seen)
-        return
     yield f"{type(value).__name__} {value.dtype}"
-    yield value
+    if isinstance(value, torch.Tensor):
+        yield from _tensor_parts(value, seen)
+    elif value.dtype.hasobject:
+        yield from _parts(value.shape, seen)
+        yield from _parts(np.asarray(value).ravel().tolist(), seen)
+    else:
+        yield np.asarray(value)
+
+def _tensor_parts(value: torch.Tensor, seen: _Seen) -> Iterator[Any]:
+    """A tensor's numbers; what lies in memory in another way, by what it is when laid out."""
+    yield f"{value.layout} {value.is_quantized}"
+    value = value.detach()
+    try:
+        if value.layout != torch.strided: value = value.to_dense()
+        if value.is_quantized: value = value.dequantize()
+        yield digest(value)
+    except (RuntimeError, TypeError, NotImplementedError):    # as of one without any numbers
+        yield _unique()
 
 def _sequence_parts(value: Any, seen: _Seen) -> Iterator[Any]:
     yield f"{type(value).__name__} of {len(value)}"
@@ -76,10 +134,15 @@ def _set_parts(value: Any, seen: _Seen) -> Iterator[Any]:
     yield from sorted(describe(part) for part in value)
 
 def _mapping_parts(value: Mapping, seen: _Seen) -> Iterator[Any]:
+    """Keys and values in their order: that of steps, for one, is what they do."""
     yield f"{type(value).__name__} of {len(value)}"
-    for key in sorted(value, key=repr):
+    for key in value:
         yield from _parts(key, seen)
         yield from _parts(value[key], seen)
+
+def _named_parts(named: Mapping[str, Any], seen: _Seen) -> Iterator[Any]:
+    """Values by their names, whose order says nothing."""
+    yield from _mapping_parts({name: named[name] for name in sorted(named)}, seen)
 
 def _partial_parts(value: partial, seen: _Seen) -> Iterator[Any]:
     yield "partial"
@@ -91,10 +154,44 @@ def _method_parts(value: MethodType, seen: _Seen) -> Iterator[Any]:
     yield from _parts(value.__self__, seen)
 
 def _name_parts(value: Any, seen: _Seen) -> Iterator[Any]:
-    """A module or a builtin function by its name, and a builtin method by its object too."""
-    yield f"{type(value).__name__} {getattr(value, '__module__', '')} {value.__name__}"
-    owner = getattr(value, "__self__", None)
-    if owner is not None and not isinstance(owner, ModuleType): yield from _parts(owner, seen)
+    """What is written in C by its name, and a method by its object too."""
+    owner = getattr(value, "__self__", getattr(value, "__objclass__", None))
+    module = owner.__name__ if isinstance(owner, ModuleType) else _module_of(value)
+    yield f"{type(value).__name__} {module} {value.__qualname__} {_version(module)}"
+    if not isinstance(owner, (ModuleType, type(None))): yield from _parts(owner, seen)
+
+def _module_of(value: Any) -> str | None:
+    """The name of the module that a class or function says it is of."""
+    module = getattr(value, "__module__", None)
+    return module if isinstance(module, str) else None
+
+# %% ../../nbs/inputs/description.ipynb #3181053f
+_READ = 2**24     # bytes of a file that is read; a larger one counts by its size and its time
+
+def _text_parts(value: str) -> Iterator[Any]:
+    """A text, and the file whose name it is."""
+    yield f"str {value!r}"
+    is_folder = os.sep in value and os.path.isdir(value)
+    if is_folder or os.path.isfile(value): yield from _file_parts(Path(value))
+
+def _path_parts(value: PurePath, seen: _Seen) -> Iterator[Any]:
+    yield f"{type(value).__name__} {str(value)!r}"
+    yield from _file_parts(Path(value))
+
+def _file_parts(path: Path) -> Iterator[Any]:
+    """What a file holds, or which files lie in a folder; nothing where there is none."""
+    try:
+        if path.is_dir():
+            for file in sorted(path.iterdir()): yield _stamp(file)
+        elif path.is_file():
+            yield _stamp(path) if path.stat().st_size > _READ else path.read_bytes()
+    except OSError as error:      # not to be read
+        yield f"{type(error).__name__} {_unique()}"
+
+def _stamp(path: Path) -> str:
+    """A file's name, size and time."""
+    stat = path.stat()
+    return f"{path.name} {stat.st_size} {stat.st_mtime_ns}"
 
 # %% ../../nbs/inputs/description.ipynb #0b0c44d3
 @cache
@@ -104,16 +201,42 @@ def _library_folders() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     return tuple(str(Path(paths[name]).resolve()) for name in ("stdlib", "purelib", "platlib"))
 
-@cache
 def _of_library(module: str | None) -> bool:
     """Whether a module is Python's own, an installed package's or this package's."""
     if module in sys.builtin_module_names or (module or "").split(".")[0] == "xai_repro":
         return True
     file = getattr(sys.modules.get(module or ""), "__file__", None)
-    return file is not None and str(Path(file).resolve()).startswith(_library_folders())
+    return file is not None and _is_installed(file)
+
+@cache
+def _is_installed(file: str) -> bool:
+    """Whether a module's file lies with Python's own modules or installed packages."""
+    path = Path(file)
+    return path.exists() and str(path.resolve()).startswith(_library_folders())
+
+def _version(module: str | None) -> str:
+    """The version of a library's module: of the files that were installed, and of its own."""
+    package = (module or "").split(".")[0]
+    if package == "xai_repro": return f"xai_repro {sys.modules[package].__version__}"
+    found = sys.modules.get(module or "")
+    file = getattr(found, "__file__", None)
+    if file is None or not _is_installed(file): return sys.version
+    top = getattr(sys.modules.get(package), "__file__", None) or file
+    is_package = Path(top).stem == "__init__"
+    return f"{_stamp(Path(file))} {_folder_digest(Path(top).parent) if is_package else ''}"
+
+@cache
+def _folder_digest(folder: Path) -> str:
+    """A checksum of the names, sizes and times of a package's files."""
+    stamps = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(set(folders) - {"__pycache__"})
+        stamps += [place, *(_stamp(Path(place, file)) for file in sorted(files))]
+    return digest(stamps)
 
 def _code_parts(code: CodeType, seen: _Seen) -> Iterator[Any]:
-    yield code.co_code.hex()
+    yield code.co_code.hex() + " " + code.co_exceptiontable.hex()
+    yield f"{code.co_argcount} {code.co_posonlyargcount} {code.co_kwonlyargcount} {code.co_flags}"
     yield " ".join((*code.co_names, *code.co_varnames, *code.co_freevars))
     for constant in code.co_consts: yield from _parts(constant, seen)
 
@@ -123,34 +246,142 @@ def _function_parts(value: FunctionType, seen: _Seen) -> Iterator[Any]:
         yield from _parts(part, seen)
     outside = looked_up(value)
     if _of_library(value.__module__):
+        yield _version(value.__module__)
         outside = {name: outside[name] for name in value.__code__.co_freevars if name in outside}
     else:
         yield from _code_parts(value.__code__, seen)
-        outside |= _looked_up_in_modules(value, outside)
-    yield from _mapping_parts(outside, seen)
+        outside = _reached(value, outside)
+    yield from _named_parts(outside, seen)
 
-def _looked_up_in_modules(function: FunctionType, outside: dict[str, Any]) -> dict[str, Any]:
-    """What a function's code may read of a user's modules, as `settings.LEVEL`."""
-    names = names_in(function.__code__)
-    modules = {name: part for name, part in outside.items()
-               if isinstance(part, ModuleType) and not _of_library(part.__name__)}
-    return {f"{name}.{attribute}": vars(module)[attribute]
-            for name, module in modules.items() for attribute in names & vars(module).keys()}
+# what code may reach anything by
+_ANYTHING = frozenset({"eval", "exec", "globals", "environ", "environb", "getenv", "__import__"})
 
-def _own_classes(kind: type) -> list[type]:
-    """A class and those that it inherits from which are no library's."""
-    return [base for base in kind.__mro__ if not _of_library(base.__module__)]
+def _reached(function: FunctionType, outside: dict[str, Any]) -> dict[str, Any]:
+    """What a user's function looks up: outside of it, and in modules, by name or by text."""
+    code = function.__code__
+    texts = _texts_in(code)
+    names = names_in(code) | texts
+    found = outside | _imported(function)
+    for name in texts & sys.modules.keys():
+        if not _of_library(name): found[name] = sys.modules[name]
+    of_modules: dict[str, Any] = {}
+    for name, part in found.items():
+        if isinstance(part, ModuleType): _look_into(part, name, names, of_modules)
+    if names & _ANYTHING: of_modules["anything"] = _Unseen()
+    return {name: part for name, part in found.items()
+            if not isinstance(part, ModuleType)} | of_modules
+
+def _texts_in(code: CodeType) -> set[str]:
+    """The texts in code, and in the functions in it: as in getattr(settings, "LEVEL")."""
+    texts = {constant for constant in code.co_consts if isinstance(constant, str)}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType): texts |= _texts_in(constant)
+    return texts
+
+def _look_into(
+    module: ModuleType,
+    path: str,               # how the code reaches it
+    names: set[str],         # that the code has
+    found: dict[str, Any],   # is added to: values by their path, as "settings.LEVEL"
+) -> None:
+    """Add what code may read of a module and of the modules in it.
+
+    Of a library only what somebody may have set: numbers, texts, arrays, and a user's functions.
+    """
+    if f"{path} is" in found: return
+    found[f"{path} is"] = f"{module.__name__} {_version(module.__name__)}"
+    is_library = _of_library(module.__name__)
+    for name in names & vars(module).keys():
+        part = vars(module)[name]
+        if isinstance(part, ModuleType):
+            is_within = part.__name__.startswith(f"{module.__name__}.") or not is_library
+            if is_within: _look_into(part, f"{path}.{name}", names, found)
+        elif not is_library or _may_be_set(part):
+            found[f"{path}.{name}"] = part
+
+def _may_be_set(part: Any) -> bool:
+    """Whether a library's value is one that users set: a setting, or their own function."""
+    if isinstance(part, FunctionType): return not _of_library(part.__module__)
+    return isinstance(part, (*_PLAIN, str, np.ndarray, torch.Tensor))
+
+def _imports_in(code: CodeType) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+    """The modules that code imports when it runs: name, level, and what of them."""
+    steps = [step for step in get_instructions(code) if step.opname != "EXTENDED_ARG"]
+    for i, step in enumerate(steps):
+        if step.opname != "IMPORT_NAME": continue
+        level, wanted = (before.argval for before in steps[i - 2:i])
+        yield step.argval, level, wanted or ()
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType): yield from _imports_in(constant)
+
+def _imported(function: FunctionType) -> dict[str, Any]:
+    """What a function imports when it runs; what was not imported yet cannot be seen into."""
+    package = function.__globals__.get("__package__") or ""
+    found: dict[str, Any] = {}
+    for name, level, wanted in _imports_in(function.__code__):
+        full = resolve_name("."*level + name, package) if level and package else name
+        for loaded in {full, full.partition(".")[0]} & sys.modules.keys():
+            found[loaded] = sys.modules[loaded]
+        if full not in sys.modules:
+            if _may_be_mine(full): found[full] = _Unseen()
+            continue
+        for part in wanted:
+            inner = sys.modules.get(f"{full}.{part}", _Unseen())
+            found[f"{full}.{part}"] = getattr(found[full], part, inner)
+    return found
+
+def _may_be_mine(module: str) -> bool:
+    """Whether a module that was not imported yet may be a user's."""
+    package = module.partition(".")[0]
+    if package in sys.modules: return not _of_library(package)
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        return True
+    if spec is None or spec.origin in ("built-in", "frozen"): return False
+    places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
+    return not all(map(_is_installed, places))
+
+class _Unseen:
+    """In place of what a function reaches and nobody can see."""
+
+def _unseen_parts(value: _Unseen, seen: _Seen) -> Iterator[Any]:
+    yield _unique()
+
+def _module_parts(value: ModuleType, seen: _Seen) -> Iterator[Any]:
+    """A module that is held: a library's by its name, a user's by all that is in it."""
+    yield f"module {value.__name__} {_version(value.__name__)}"
+    if _of_library(value.__name__): return
+    inside = {name: part for name, part in vars(value).items() if name[:2] != "__"}
+    yield from _named_parts(inside, seen)
 
 def _class_parts(value: type, seen: _Seen) -> Iterator[Any]:
-    yield f"class {value.__module__} {value.__qualname__}"
-    for base in _own_classes(value):
+    """A class and those that it inherits from: of a library's, what a user put in its place."""
+    if type(value) is not type: yield from _parts(type(value), seen)
+    for base in value.__mro__:
+        module = _module_of(base)
+        yield f"class {module} {base.__qualname__}"
+        is_library = _of_library(module)
+        if is_library: yield _version(module)
         for name in sorted(vars(base)):
-            part = vars(base)[name]
-            is_own = isinstance(part, FunctionType) or not name.startswith("__")
-            if not is_own: continue     # Python's entries of every class
-            part = getattr(part, "__func__", getattr(part, "fget", part))
-            yield name
+            part = _behind(vars(base)[name])
+            if is_library and not _may_be_patched(part): continue
+            # the rest are Python's entries of every class
+            if name == "_abc_impl" or (name[:2] == "__" and not callable(part)): continue
+            yield f"{name} {type(vars(base)[name]).__name__}"
             yield from _parts(part, seen)
+
+def _behind(part: Any) -> Any:
+    """The function behind a class's entry."""
+    if isinstance(part, property): return (part.fget, part.fset)
+    if isinstance(part, cached_property): return part.func
+    return getattr(part, "__func__", part)
+
+def _may_be_patched(part: Any) -> bool:
+    """Whether what is behind a library class's entry is, or holds, a user's function."""
+    functions = part if isinstance(part, tuple) else (part,)
+    return any(isinstance(each, FunctionType) and not _of_library(each.__module__)
+               for each in functions)
 
 # %% ../../nbs/inputs/description.ipynb #21b8ac37
 # what a module of torch keeps for its own use, and its mode: it is asked in evaluation mode
@@ -160,41 +391,91 @@ def _network_parts(value: nn.Module, seen: _Seen) -> Iterator[Any]:
     """The layers of a network, with their attributes, parameters and buffers."""
     yield from _parts(type(value), seen)
     own = {name: part for name, part in vars(value).items() if name not in _BOOKKEEPING}
-    yield from _mapping_parts(own, seen)
-    for tensors in (value._parameters, value._buffers): yield from _mapping_parts(tensors, seen)
+    yield from _named_parts(own, seen)
+    for tensors in (value._parameters, value._buffers): yield from _named_parts(tensors, seen)
     for name, layer in value._modules.items():
         yield name
         yield from _parts(layer, seen)
     hooks = (value._forward_hooks, value._forward_pre_hooks)
     for hook in (hook for kept in hooks for hook in kept.values()): yield from _parts(hook, seen)
 
-def _attributes(value: Any) -> dict[str, Any] | None:
-    """The attributes of an object; None where they cannot be seen."""
-    own = getattr(value, "__dict__", None)      # a dataclass may hold more than its fields
-    slots = [name for kind in type(value).__mro__ for name in vars(kind).get("__slots__", ())]
-    if own is None and not slots: return None
-    return (own or {}) | {name: getattr(value, name, None) for name in slots if name[:2] != "__"}
+def _script_parts(value: Any, seen: _Seen) -> Iterator[Any]:
+    """A network or function that torch has compiled to a script: as it would be saved."""
+    try:
+        yield value.save_to_buffer()
+    except RuntimeError:
+        yield _unique()
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """The attributes of an object: a dataclass may hold more than its fields."""
+    own = getattr(value, "__dict__", {})
+    return dict(own) | {name: getattr(value, name, None) for name in _slots(type(value))}
+
+def _slots(kind: type) -> list[str]:
+    """The names under which objects of a class keep their slots."""
+    return [name for base in kind.__mro__ if "__slots__" in vars(base)
+            for name, part in vars(base).items() if isinstance(part, MemberDescriptorType)]
 
 def _object_parts(value: Any, seen: _Seen) -> Iterator[Any]:
-    yield from _parts(type(value), seen)
-    attributes = _attributes(value)
-    if attributes is None:
-        yield uuid4().hex
+    if hasattr(type(value), "iloc"):
+        yield value      # a table
         return
-    yield from _mapping_parts(attributes, seen)
+    yield from _parts(type(value), seen)
+    yield from _named_parts(_attributes(value), seen)
+    if _holds_more(type(value)): yield from _hidden_parts(value, seen)
 
-_OF_CONTAINERS = (_array_parts, _mapping_parts, _sequence_parts, _set_parts)
+_WORD = tuple.__itemsize__     # bytes of a pointer
+
+def _holds_more(kind: type) -> bool:
+    """Whether objects of a class hold more than attributes and slots, as those written in C."""
+    n_words = len(_slots(kind)) + (kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0)
+    return kind.__itemsize__ > 0 or kind.__basicsize__ > object.__basicsize__ + _WORD*n_words
+
+_PICKLED_BY = ("__reduce__", "__reduce_ex__", "__getstate__")
+
+def _hidden_parts(value: Any, seen: _Seen) -> Iterator[Any]:
+    """What an object written in C is made of: what would be pickled of it."""
+    own = [base for base in type(value).__mro__ if not _of_library(_module_of(base))]
+    reduce = copyreg.dispatch_table.get(type(value))
+    try:
+        # a user's way to pickle may leave out what they do not need
+        if any(name in vars(base) for base in own for name in _PICKLED_BY): raise TypeError
+        reduced: Any = reduce(value) if reduce else value.__reduce_ex__(4)
+        if isinstance(reduced, str): reduced = (_global_name(value, reduced),)
+        parts = [list(part) if hasattr(part, "__next__") else part for part in reduced]
+    except Exception:     # every library has errors of its own for what cannot be pickled
+        parts = [_Unseen()]
+    yield from _sequence_parts(parts, seen)
+
+def _global_name(value: Any, name: str) -> str:
+    """The name of a library's object that is a global one. Raises: a TypeError for another."""
+    module = _module_of(value)
+    is_there = getattr(sys.modules.get(module or ""), name, None) is value
+    if not is_there or not _of_library(module): raise TypeError(f"{name} is not global")
+    return f"{module} {name} {_version(module)}"
+
+_OF_CONTENT = (_number_parts, _scalar_parts, _enum_parts, _array_parts, _mapping_parts,
+               _sequence_parts, _set_parts, _partial_parts)
 
 _KINDS: tuple[tuple[Any, Callable[[Any, _Seen], Iterator[Any]]], ...] = (
+    (Enum, _enum_parts),
+    (np.generic, _scalar_parts),
+    ((int, float, complex, str, bytes), _number_parts),
     ((np.ndarray, torch.Tensor), _array_parts),
+    ((torch.jit.ScriptModule, torch.jit.ScriptFunction), _script_parts),
     (nn.Module, _network_parts),
     (Mapping, _mapping_parts),
     ((list, tuple), _sequence_parts),
     ((set, frozenset), _set_parts),
+    (slice, _slice_parts),
+    (PurePath, _path_parts),
     (partial, _partial_parts),
     (MethodType, _method_parts),
     (FunctionType, _function_parts),
     (CodeType, _code_parts),
     (type, _class_parts),
-    ((ModuleType, BuiltinFunctionType), _name_parts),
+    (ModuleType, _module_parts),
+    ((BuiltinFunctionType, MethodWrapperType, WrapperDescriptorType, MethodDescriptorType,
+      ClassMethodDescriptorType, MemberDescriptorType, GetSetDescriptorType), _name_parts),
+    (_Unseen, _unseen_parts),
 )

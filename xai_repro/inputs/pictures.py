@@ -7,12 +7,12 @@ __all__ = ['Source', 'to_rgb', 'open_picture']
 
 # %% ../../nbs/inputs/pictures.ipynb #7d419e23
 import io
+from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,35 +20,78 @@ if TYPE_CHECKING:
 # %% ../../nbs/inputs/pictures.ipynb #07d96eb7
 Source = str | PathLike | io.BytesIO    # a file's path, or its bytes
 
+# of a TIFF file: its tags, and what they say
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO = 0
+_SIGNED = 2
+
 def to_rgb(
     picture: "Image.Image",    # of PIL, in any mode
 ) -> "Image.Image":            # of mode RGB
     """A picture as a viewer shows it: turned as its camera was held, transparent parts on white.
 
-    Raises: a ValueError for pixels of which it is not known what white is: whole numbers of 32
-    bits, and floating-point numbers outside [0, 1].
+    Raises: a ValueError for pixels of which it is not known what white is: signed numbers, whole
+    ones of 32 bits, and floating-point numbers outside [0, 1].
     """
     from PIL import Image, ImageOps
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I;16"): return _grey(np.asarray(picture)/65535)
-    if picture.mode == "F": return _grey(np.asarray(picture))
-    if picture.mode == "I":
-        raise ValueError("pixels are whole numbers of 32 bits, whose white is not known; "
-                         "allowed: 8 or 16 bits, or floating point in [0, 1]")
-    if not picture.has_transparency_data: return picture.convert("RGB")
-    coloured = picture.convert("RGBA")
+    tags = getattr(picture, "tag_v2", {})
+    is_long = picture.mode == "I" and 32 in _listed(tags.get(_BITS))
+    if _SIGNED in _listed(tags.get(_SAMPLE_FORMAT)) and not is_long:
+        raise ValueError("pixels are signed numbers, whose white is not known; allowed: numbers "
+                         "without a sign, of 8 to 16 bits, or floating point in [0, 1]")
+    most = _largest(picture, tags)
+    clear = _transparent(picture)
+    turned = ImageOps.exif_transpose(picture)
+    if most is not None:
+        return _grey(np.asarray(turned)/most, tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO,
+                     None if clear is None else clear/most)
+    if turned.mode == "La": turned = turned.convert("LA")
+    if clear is not None: turned.info["transparency"] = clear
+    if not turned.has_transparency_data: return turned.convert("RGB")
+    coloured = turned.convert("RGBA")
     white = Image.new("RGBA", coloured.size, "white")
     return Image.alpha_composite(white, coloured).convert("RGB")
 
+def _listed(value: Any) -> tuple:
+    """A tag's value, of one channel or several."""
+    return value if isinstance(value, tuple) else (value,)
+
+def _largest(picture: "Image.Image", tags: Mapping) -> int | None:
+    """The largest number that a grey pixel may have, where it has more than 8 bits.
+
+    Raises: a ValueError for whole numbers of 32 bits.
+    """
+    if picture.mode == "F": return 1
+    if picture.mode.startswith("I;16"): return 2**_listed(tags.get(_BITS, 16))[0] - 1
+    if picture.mode != "I": return None
+    if picture.format == "PPM": return 2**16 - 1     # to which PIL scales it
+    raise ValueError("pixels are whole numbers of 32 bits, whose white is not known; "
+                     "allowed: 8 or 16 bits, or floating point in [0, 1]")
+
+def _transparent(picture: "Image.Image") -> Any:
+    """The transparent grey or colour of a picture, in the numbers that PIL has of its pixels."""
+    clear = picture.info.get("transparency")
+    tile = getattr(picture, "tile", None)
+    if clear is None or not tile: return clear
+    stored = tile[0].args      # how the file has them
+    if stored == "L;2": return clear*85
+    if stored == "L;4": return clear*17
+    if stored == "RGB;16B": return tuple(number >> 8 for number in clear)
+    return clear
+
 def _grey(
-    values: np.ndarray,    # [H, W] in [0, 1]
+    values: np.ndarray,            # [H, W] in [0, 1]
+    white_is_zero: bool,
+    clear: float | None = None,    # the value that is transparent
 ) -> "Image.Image":
     """A picture of greys in eight bits. Raises: a ValueError for values outside [0, 1]."""
     from PIL import Image
     if not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(f"pixels are floating-point numbers from {values.min():g} to "
                          f"{values.max():g}; allowed: in [0, 1]")
-    return Image.fromarray((255*values).round().astype(np.uint8)).convert("RGB")
+    seen = 1 - values if white_is_zero else values
+    if clear is not None: seen = np.where(values == clear, 1, seen)
+    return Image.fromarray((255*seen).round().astype(np.uint8)).convert("RGB")
 
 def open_picture(
     source: Source,
@@ -69,5 +112,5 @@ def open_picture(
         raise ValueError(said + allowed) from error
 
 def _named(source: Any) -> str:
-    """A file as an error names it."""
-    return "an encoded picture" if isinstance(source, io.IOBase) else shown(str(source))
+    """A file as an error names it, whole: the name stands at the end of its path."""
+    return "an encoded picture" if isinstance(source, io.IOBase) else repr(str(source))

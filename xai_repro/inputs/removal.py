@@ -162,7 +162,7 @@ class Removal:
 
         Raises: a TypeError or ValueError for another image or other segments.
         """
-        image = check_images("image", image, 3)
+        image = check_images("image", image, 3, None)
         height, width = image.shape[1:]
         segments = check_segments("segments", segments, (height, width)).to(image.device)
         return partial(_render, self.behind(image, segments), image, Spread(segments))
@@ -175,30 +175,39 @@ class MeanColor(Removal):
     Source: lime's `hide_color=None`; GLIME A.1.
     """
     def baseline(self, image: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
-        """Return [3, H, W], each segment in its mean colour."""
+        """Return [C, H, W], each segment in its mean colour."""
         labels = segments.flatten()
-        zeros = torch.zeros(3, int(labels.max()) + 1, dtype=torch.float64, device=image.device)
+        shape = len(image), int(labels.max()) + 1
+        zeros = torch.zeros(shape, dtype=torch.float64, device=image.device)
         sums = zeros.index_add_(1, labels, image.flatten(1).double())
         means = sums/labels.bincount()
         return means[:, segments].to(image.dtype)
 
 @dataclass(frozen=True)
 class Constant(Removal):
-    """Absent segments show one colour.
+    """Absent segments show one colour; a grey goes with images of any number of channels.
 
-    Raises: a ValueError for a colour outside [0, 1].
+    Raises: a ValueError for a colour outside [0, 1], and when it renders, for a colour of another
+    number of channels than the image.
     """
-    rgb: tuple[float, float, float] = (0.0, 0.0, 0.0)  # each in [0, 1]; black by default
+    # each in [0, 1]; black by default; of five bands, five numbers
+    rgb: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
-        colour = check_vector("rgb", self.rgb, 3)
-        if colour.min() < 0 or colour.max() > 1:
-            raise ValueError(f"rgb is {shown(self.rgb)}; allowed: three numbers in [0, 1]")
+        colour = check_vector("rgb", self.rgb)
+        if not len(colour) or colour.min() < 0 or colour.max() > 1:
+            allowed = "three numbers in [0, 1], or one for each channel"
+            raise ValueError(f"rgb is {shown(self.rgb)}; allowed: {allowed}")
 
     def baseline(self, image: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
-        """Return [3, H, W], the colour everywhere."""
-        colour = torch.tensor(self.rgb, dtype=image.dtype, device=image.device)
-        return colour.view(3, 1, 1).expand_as(image)
+        """Return [C, H, W], the colour everywhere."""
+        is_grey = len(set(self.rgb)) == 1
+        if len(self.rgb) != len(image) and not is_grey:
+            message = f"rgb is {shown(self.rgb)}, for an image of {len(image)} channels"
+            raise ValueError(f"{message}; allowed: {len(image)} numbers, or a grey")
+        values = self.rgb[:1] if is_grey else self.rgb
+        colour = torch.tensor(values, dtype=image.dtype, device=image.device)
+        return colour.view(-1, 1, 1).expand_as(image)
 
 @dataclass(frozen=True)
 class Blur(Removal):
@@ -212,7 +221,7 @@ class Blur(Removal):
         check_real("sigma", self.sigma)
 
     def baseline(self, image: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
-        """Return [3, H, W], the blurred image."""
+        """Return [C, H, W], the blurred image."""
         from skimage.filters import gaussian
 
         most = 10*sum(image.shape[1:])
@@ -341,7 +350,12 @@ class Inpaint(Removal):
         """Bind an image: the renderer of the image with its hole filled.
 
         Behind what is present it shows the image itself.
+
+        Raises: a ValueError for an image that is not of three channels.
         """
+        if len(image) != 3:
+            message = f"image has {len(image)} channels, and {self!r} paints three"
+            raise ValueError(f"{message}; allowed: MeanColor(), Constant(), Blur()")
         return partial(self._fill_absent, image, segments)
 
     def _fill_absent(

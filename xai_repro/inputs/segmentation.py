@@ -19,7 +19,9 @@ from ..checks import check_seed, to_numpy
 
 # %% ../../nbs/inputs/segmentation.ipynb #9aef9541
 def _height_width_channel(image: torch.Tensor) -> np.ndarray:
-    checked = check_images("image", image, 3).detach().cpu()
+    """An image as float64 [H, W, 3]; of another number of channels, their mean in grey."""
+    checked = check_images("image", image, 3, None).detach().cpu()
+    if len(checked) != 3: checked = checked.mean(0).expand(3, -1, -1)
     if checked.dtype not in (torch.float32, torch.float64):
         cure = "image.float(): borders depend on digits that it lacks"
         raise TypeError(f"image has dtype {checked.dtype}; allowed: float32 or float64; {cure}")
@@ -127,7 +129,7 @@ def grid(
     Raises: a ValueError for a patch larger than the image, a TypeError or ValueError for another
     image.
     """
-    height, width = check_images("image", image, 3).shape[1:]
+    height, width = check_images("image", image, 3, None).shape[1:]
     check_count("patch", patch, 1, max(height, width))
     rows = torch.arange(height)//patch
     columns = torch.arange(width)//patch

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from ..checks import check_vector, to_numpy
 from ..explain.show import draw_heat
-from ..ground import root, write_atomically
+from ..ground import needing, root, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,8 @@ def style() -> Iterator[None]:
     mode by which a notebook shows figures.
     """
     import matplotlib as mpl
-    import seaborn as sns
+    with needing("workbook"):
+        import seaborn as sns
     settings: Any = mpl.rcParams    # whose stubs know no computed names
     wanted = sns.axes_style("whitegrid") | LOOK
     before = {name: settings[name] for name in wanted}
@@ -54,15 +55,20 @@ def style() -> Iterator[None]:
         settings.update(before)
 
 def save_figure(fig: "Figure", name: str) -> Path:
-    "Write figures/<name>.png with nothing in it that changes from run to run; its path."
-    path = root()/"figures"/f"{name}.png"
+    """Write <name>.png with nothing in it that changes from run to run; its path.
+
+    It is in the folder of the run, or of the project's figures where its pages are made; of a
+    notebook that is executed by hand, in data/runs/figures.
+    """
+    folder = os.environ.get("XAI_REPRO_FIGURES", "") or root()/"data"/"runs"/"figures"
+    path = Path(folder)/f"{name}.png"
     options: dict[str, Any] = dict(bbox_inches="tight", metadata={"Software": None})
     write_atomically(path, lambda p: fig.savefig(p, **options))
     return path
 
 @contextmanager
 def figure(
-    name: str,                              # of the file, figures/<name>.png
+    name: str,                              # of the file, <name>.png
     nrows: int = 1,                         # of panels
     ncols: int = 1,
     size: tuple[float, float] = (6, 3.4),   # width and height, inches

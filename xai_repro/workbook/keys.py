@@ -5,18 +5,20 @@
 # %% auto #0
 __all__ = ['PACKAGE', 'DRAWING', 'UNCOUNTED', 'AXES', 'MAKES_AXES', 'CHANGES', 'HARMLESS', 'CALLABLE', 'COLOURS', 'NOT_PYTHON',
            'Bindings', 'FUNCTIONS', 'IMPORTS', 'COMPREHENSIONS', 'Comprehension', 'Pair', 'ANNOTATIONS', 'Definition',
-           'Meaning', 'ROOM', 'Statement', 'Module', 'parse_module', 'Library', 'library', 'code_version', 'code_files',
-           'reached']
+           'Meaning', 'ROOM', 'NOTEBOOK', 'Part', 'GROUPS', 'Statement', 'Module', 'parse_module', 'Library', 'library',
+           'code_version', 'code_files', 'reached', 'code_parts', 'changed_parts', 'plugins']
 
 # %% ../../nbs/workbook/keys.ipynb #b4d77663
 import ast
 import builtins
 import json
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from functools import cached_property, lru_cache
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from ..ground import Stamp, digest, root, stamp, write_atomically
@@ -29,11 +31,14 @@ DRAWING = f"{PACKAGE}.workbook.figures"
 UNCOUNTED = frozenset({
     DRAWING,
     f"{PACKAGE}._aliases",
+    f"{PACKAGE}.workbook.changes",
     f"{PACKAGE}.workbook.cli",
     f"{PACKAGE}.workbook.kernels",
     f"{PACKAGE}.workbook.keys",
+    f"{PACKAGE}.workbook.overview",
     f"{PACKAGE}.workbook.records",
     f"{PACKAGE}.workbook.runner",
+    f"{PACKAGE}.workbook.skeletons",
     f"{PACKAGE}.workbook.sweep",
     f"{PACKAGE}.workbook.values",
 })
@@ -812,3 +817,75 @@ def reached(
     """The names of the functions, classes and constants of the library that code reaches."""
     statements = library(folder).reached(parse_module(source, "notebook"))
     return sorted({name for statement in statements for name in statement.names})
+
+# %% ../../nbs/workbook/keys.ipynb #409eeb70
+NOTEBOOK = "notebook"
+
+def code_parts(
+    source: str,                 # Python code that uses the library
+    folder: Path | None = None,  # of the package; this one by default
+) -> dict[str, str]:             # module, or NOTEBOOK -> "name:digest name:digest ..."
+    """What code does and reaches in the library, part by part."""
+    known = library(folder)
+    try:
+        user = _stored_module(source, NOTEBOOK)
+    except NOT_PYTHON:
+        return {NOTEBOOK: f":{digest(source)[:8]}"}
+    parts = {NOTEBOOK: _parts(user.statements, known)}
+    counted = known.reached(user)
+    for module in known.modules.values():
+        own = [each for each in module.statements if each in counted]
+        if own: parts[module.name.removeprefix(f"{PACKAGE}.")] = _parts(own, known)
+    return parts
+
+def _parts(statements: Iterable[Statement], known: Library) -> str:
+    """Names of statements, each with a digest of all that define it."""
+    digests: dict[str, list[str]] = {}
+    for each in statements:
+        digests.setdefault(",".join(each.names), []).append(known.digest_of(each))
+    return " ".join(f"{name}:{digest(digests[name])[:8]}" for name in sorted(digests))
+
+Part = tuple[str, str]     # a name, without its module, and the digest of what it is
+
+def _in_parts(lines: Mapping[str, str], other: set[Part]) -> dict[str, str]:
+    """Qualified names of parts and their digests, without those that stand elsewhere as well."""
+    found = {}
+    for module, line in lines.items():
+        for text in line.split():
+            name, _, checksum = text.rpartition(":")
+            if (name, checksum) in other: continue
+            found[f"{module}.{name or '(other lines)'}"] = checksum
+    return found
+
+def _all_parts(lines: Mapping[str, str]) -> set[Part]:
+    """Every part, wherever it is defined."""
+    texts = [text.rpartition(":") for line in lines.values() for text in line.split()]
+    return {(name, checksum) for name, _, checksum in texts}
+
+def changed_parts(
+    before: Mapping[str, str],   # from `code_parts`
+    now: Mapping[str, str],      # likewise
+) -> list[str]:                  # "explain.lfa.lime", "explain.lfa.glime (new)", ... sorted
+    """The functions, classes and constants that differ; one that only moved does not."""
+    old = _in_parts(before, _all_parts(now))
+    new = _in_parts(now, _all_parts(before))
+    texts = []
+    for name in sorted({*old, *new}):
+        kind = "" if name in old else " (new)"
+        if name not in new: kind = " (gone)"
+        texts.append(f"{name}{kind}")
+    return texts
+
+# %% ../../nbs/workbook/keys.ipynb #987015e6
+GROUPS = {"METHODS": "xai_repro.methods", "METRICS": "xai_repro.metrics"}   # of entry points
+
+def plugins(
+    source: str,          # Python code that uses the library
+) -> dict[str, str]:      # the name of a package -> its version
+    """The packages that add rows to the tables that code names."""
+    packages = {}
+    for table, group in GROUPS.items():
+        if not re.search(rf"\b{table}\b", source): continue
+        for entry in entry_points(group=group):
+            if entry.dist: packages[entry.dist.name] = entry.dist.version
+    return dict(sorted(packages.items()))

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['PAPERS', 'VERDICTS', 'NOT_RUN', 'COLUMNS', 'KINDS', 'LEVEL', 'SIDES', 'Key', 'VERDICT_COLORS', 'SIGNS', 'HEADINGS',
-           'SEVERITIES', 'finished', 'result_of', 'split_source', 'tested_claims', 'p_values', 'claim_p_values',
-           'survives', 'not_run', 'claims', 'summary', 'notebook_link', 'claims_html', 'Findings', 'findings_summary',
-           'save', 'fact_of', 'effect_of', 'verdict_of', 'verdicts_of']
+           'SEVERITIES', 'finished', 'result_of', 'split_source', 'paper_named', 'verdict_named', 'tested_claims',
+           'p_values', 'claim_p_values', 'survives', 'not_run', 'claims', 'stored_claims', 'stored_scoreboard',
+           'summary', 'notebook_link', 'claims_html', 'Findings', 'findings_summary', 'save', 'fact_of', 'effect_of',
+           'verdict_of', 'verdicts_of']
 
 # %% ../../nbs/workbook/ledger.ipynb #066e16bd
 import html
@@ -19,11 +20,11 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import false_discovery_control, norm
 
 from ..checks import check_choice
-from ..ground import read_table, root, write_atomically
+from ..ground import data_file, read_table, root, write_atomically
 from .claims import MARGIN, Claim
+from .comparison import effect_text
 from .results import CELL_COLUMNS, CLAIM_COLUMNS, Results
 
 # %% ../../nbs/workbook/ledger.ipynb #2ca3ff56
@@ -76,6 +77,32 @@ def split_source(
         if source.startswith(f"{paper} "): return paper, source.removeprefix(f"{paper} ")
     return None
 
+def _plain(name: str) -> str:
+    "A name without its capitals, and with spaces for hyphens and underscores."
+    return re.sub(r"[-_]", " ", name).casefold()
+
+def paper_named(
+    name: str,      # in PAPERS, with capitals, hyphens and underscores or without
+) -> str:
+    "Which of PAPERS is meant. Raises: a ValueError that lists them."
+    plain = {_plain(paper): paper for paper in PAPERS}
+    if _plain(name) in plain: return plain[_plain(name)]
+    return check_choice("paper", name.casefold(), [paper.casefold() for paper in PAPERS])
+
+def verdict_named(
+    name: str,      # "reproduced", "holds", "opposed", ...
+) -> str:           # in VERDICTS, or NOT_RUN
+    """Which verdict is meant by one of its names.
+
+    They are the rule's and the ledger's, and "opposed" for what is contradicted.
+
+    Raises: a ValueError that lists the names.
+    """
+    names = {word: verdict for verdict, word in VERDICTS.items()}
+    names |= {verdict: verdict for verdict in VERDICTS}
+    names |= {"opposed": "contradicted", NOT_RUN: NOT_RUN}
+    return names[_plain(check_choice("verdict", _plain(name), names))]
+
 def _split_kind(claim: str) -> tuple[str, str]:
     "A claim without what it names of KINDS at its end, and that."
     match = re.fullmatch(rf"(.*) \(({'|'.join(KINDS)})\)", claim)
@@ -109,6 +136,7 @@ def p_values(
     Raises: a ValueError for another `expected`.
     """
     check_choice("expected", expected, ["greater", "less", "equal"])
+    from scipy.stats import norm
     width = (high - low)/2/norm.ppf(1 - LEVEL)
     def above(bound: float) -> float:
         if width <= 0: return float(effect <= bound)
@@ -142,6 +170,7 @@ def survives(
 
     The procedure is Benjamini and Yekutieli's; undecided ones stay.
     """
+    from scipy.stats import false_discovery_control
     verdict = np.asarray(list(verdicts))
     holds = false_discovery_control(np.asarray(p_holds), method="by") <= LEVEL
     contradicted = false_discovery_control(np.asarray(p_contradicted), method="by") <= LEVEL
@@ -198,7 +227,7 @@ def _join(key: Key, parts: list[_Part]) -> Claim:
 def not_run() -> pd.DataFrame:
     "Claims that no notebook can test: columns paper, place, statement, reason."
     columns = ("paper", "place", "statement", "reason")
-    return read_table(root()/"data"/"not_run.csv", columns)
+    return read_table(data_file("not_run.csv"), columns)
 
 def _claim_row(key: Key, results: Results, claim: Claim) -> dict:
     "A row of `claims`; `decided` is the rule's word for its verdict."
@@ -236,13 +265,37 @@ def claims() -> pd.DataFrame:
     return both.sort_values("paper", key=lambda papers: papers.map(rank), kind="stable",
                             ignore_index=True)
 
+def stored_claims() -> pd.DataFrame:
+    """The ledger as the notebook of claims has stored it: columns COLUMNS.
+
+    It is data/results/claims.csv of the checkout, else the installed package's.
+    """
+    return read_table(data_file("results/claims.csv"), COLUMNS)
+
+def stored_scoreboard() -> pd.DataFrame:
+    """The stored ledger without what was not run, in the columns of `runner.scoreboard`."""
+    stored = stored_claims().query("verdict != @NOT_RUN").reset_index(drop=True)
+    verdicts = {word: verdict for verdict, word in VERDICTS.items()}
+    return pd.DataFrame({
+        "experiment": stored.notebook.map(lambda path: Path(path).stem),
+        "profile": stored.profile,
+        "claim": stored.statement,
+        "source": stored.paper + " " + stored.place,
+        "verdict": stored.verdict.map(verdicts),
+        "effect": stored.effect,
+        "low": stored.low,
+        "high": stored.high,
+        "n": stored.n,
+    })
+
 def summary(
     ledger: pd.DataFrame,   # from `claims`
 ) -> pd.DataFrame:          # a row per paper, and "all"; a column per verdict
     "How many claims of each paper got which verdict."
     counts = pd.crosstab(ledger.paper, ledger.verdict)
     verdicts = [*VERDICTS.values(), NOT_RUN]
-    counts = counts.reindex(index=list(PAPERS), columns=verdicts, fill_value=0)
+    papers = [paper for paper in PAPERS if paper in counts.index]
+    counts = counts.reindex(index=papers, columns=verdicts, fill_value=0)
     counts.loc["all"] = counts.sum()
     return counts
 
@@ -270,8 +323,8 @@ def _claim_html(claim: dict) -> str:
     link = ""
     if word != NOT_RUN:
         verdict += f" ({html.escape(str(claim['comparisons']))})"
-        numbers = "{effect:.3g} [{low:.3g}, {high:.3g}], n = {n:.0f}".format_map(claim)
-        result = f"{html.escape(str(claim['weakest']))}: {numbers}"
+        numbers = effect_text(claim["effect"], claim["low"], claim["high"])
+        result = f"{html.escape(str(claim['weakest']))}: {numbers}, n = {claim['n']:.0f}"
         link = f"{notebook_link(claim['notebook'])}, {html.escape(claim['profile'])}"
     place = html.escape(claim["place"])
     statement = html.escape(claim["statement"])
@@ -337,7 +390,8 @@ def findings_summary(
 ) -> pd.DataFrame:         # a row per paper, and "all"; a column per severity
     "How many findings of each paper are of which severity."
     counts = pd.crosstab(table.paper, table.severity)
-    counts = counts.reindex(index=list(PAPERS), columns=list(SEVERITIES), fill_value=0)
+    papers = [paper for paper in PAPERS if paper in counts.index]
+    counts = counts.reindex(index=papers, columns=list(SEVERITIES), fill_value=0)
     counts.loc["all"] = counts.sum()
     return counts
 

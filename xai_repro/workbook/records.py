@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RECORD', 'FIELDS', 'read_record', 'finished', 'table_checksums', 'table_damage', 'damage', 'write_record', 'remove',
-           'unfinish']
+           'publish', 'recover']
 
 # %% ../../nbs/workbook/records.ipynb #a3cb1985
 import json
@@ -26,6 +26,7 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
     "finished": str,
     "versions": dict,
     "python": str,
+    "code": dict,      # module -> its parts that were reached, each with a digest
     "tables": dict,    # path below the results folder -> sha256
 }
 
@@ -107,11 +108,63 @@ def remove(path: Path) -> None:
     else:
         path.unlink(missing_ok=True)
 
-def unfinish(
+def publish(
+    staged: Path,               # the folder in which a run has written its tables
+    results: Path,              # a results folder, of a former run perhaps
+    record: Mapping[str, Any],  # what to say of the run, without the checksums of its tables
+) -> None:
+    """Put the tables of a finished run, and its record, where results are stored, all at once.
+
+    Tables of the former run go; files that no run has written stay.
+    """
+    coming = results.with_name(f".{results.name}.coming")
+    try:
+        _gather(staged, results, coming)
+        write_record(coming, record)
+        _swap(coming, results)
+    finally:
+        remove(coming)
+
+def _gather(staged: Path, results: Path, coming: Path) -> None:
+    """What is to be stored: what stands there now, but with the tables of this run."""
+    remove(coming)
+    if results.is_dir():
+        shutil.copytree(results, coming, symlinks=True)
+        former = finished(results).get("tables", {}) if _has_files(staged) else {}
+        for name in former: remove(coming/name)
+    coming.mkdir(parents=True, exist_ok=True)
+    _copy_over(staged, coming)
+
+def _has_files(folder: Path) -> bool:
+    return any(path.is_file() for path in folder.rglob("*"))
+
+def _copy_over(staged: Path, to: Path) -> None:
+    """Copy the files of a folder; a folder that stands where a file is to be goes."""
+    for path in sorted(staged.rglob("*")):
+        if not path.is_file(): continue
+        copy = to/path.relative_to(staged)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        remove(copy)
+        shutil.copy2(path, copy)
+
+def _swap(coming: Path, results: Path) -> None:
+    """Rename a folder to its place; what stood there is removed, or back where that fails."""
+    going = results.with_name(f".{results.name}.going")
+    remove(going)
+    if not results.exists():
+        coming.rename(results)
+        return
+    results.rename(going)
+    try:
+        coming.rename(results)
+    except BaseException:
+        going.rename(results)
+        raise
+    remove(going)
+
+def recover(
     results: Path,   # a results folder
 ) -> None:
-    """Take away what says that a run is finished, and folders where its tables are to be."""
-    remove(results/RECORD)
-    for suffix in ("csv", "json"):
-        for path in results.glob(f"*.{suffix}"):
-            if path.is_dir(): remove(path)
+    """Put a folder back whose run was killed between two renames."""
+    going = results.with_name(f".{results.name}.going")
+    if going.is_dir() and not results.exists(): going.rename(results)

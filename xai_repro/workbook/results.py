@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PROFILES', 'CLAIM_COLUMNS', 'CELL_COLUMNS', 'PACKAGES', 'Results', 'installed', 'environment', 'largest',
            'substitutions', 'markdown_text', 'escape_table', 'headline', 'verdicts', 'caption', 'Clock', 'Run',
-           'open_run', 'model_facts', 'show_verdicts', 'claims_table', 'cells_table', 'claim_cells']
+           'open_run', 'found', 'model_facts', 'show_verdicts', 'claims_table', 'cells_table', 'claim_cells']
 
 # %% ../../nbs/workbook/results.ipynb #8850acaa
 import json
@@ -35,7 +35,7 @@ from xai_repro.ground import (
     write_atomically,
 )
 from .claims import MARGIN, RULE, Claim, test_claim
-from .comparison import EFFECT, effect_texts
+from .comparison import EFFECT, effect_text, effect_texts
 from .keys import code_version
 from .records import RECORD, table_damage
 from ..zoo.assets import FETCHED
@@ -60,10 +60,12 @@ class Results:
         experiment: str,  # its notebook's name
         profile: str,     # in PROFILES; anything else raises a ValueError
         name: str = "",   # of the folder; the profile's by default
+        folder: Path | None = None,   # another folder than data/results/<experiment>/<name>
     ):
         self.experiment = experiment
         self.profile = check_choice("profile", profile, PROFILES)
-        self.folder = root()/"data"/"results"/experiment/(name or profile)
+        stored = root()/"data"/"results"/experiment/(name or profile)
+        self.folder = stored if folder is None else folder
 
     def save(
         self,
@@ -243,7 +245,8 @@ def verdicts(results: Results) -> str:
     "What the numbers were made with, and a line per claim with its weakest comparison (markdown)."
     lines = [_headline_markdown(results), ""]
     for claim in results.table("claims", CLAIM_COLUMNS[:-1]).to_dict("records"):
-        effect = "{effect:.3g} [{low:.3g}, {high:.3g}], n = {n}".format_map(claim)
+        numbers = effect_text(claim["effect"], claim["low"], claim["high"])
+        effect = f"{numbers}, n = {claim['n']}"
         shown = {name: markdown_text(value) for name, value in claim.items()}
         lines.append(f"- **{shown['verdict']}** ({shown['holding']} comparisons; "
                      f"weakest: {shown['weakest']} {effect}): {shown['claim']} "
@@ -344,11 +347,27 @@ def open_run(
     profile: str,       # "smoke", "standard" or "paper": anything else raises a ValueError
     results: str = "",  # name of the results' folder; the profile's by default
 ) -> Run:
-    "Begin a run of an experiment: show the rule by which its claims are tested, start its clock."
+    """Begin a run of an experiment: show the rule by which its claims are tested, start its clock.
+
+    Its tables go to a folder of the run's own. `xai-repro run` stores them when the run has
+    succeeded; those of a notebook that is executed by hand stay in data/runs.
+    """
     from IPython.display import Markdown, display
-    run = Run(Results(experiment, profile, results))
+    by_hand = root()/"data"/"runs"/experiment/"by_hand"
+    own = os.environ.get("XAI_REPRO_RUN", "")
+    run = Run(Results(experiment, profile, results, Path(own) if own else by_hand))
     display(Markdown(RULE))
     return run
+
+def found(run: Run) -> Results:
+    """The results that a notebook shows: those of its run.
+
+    On the project's pages, which are executed with the smallest numbers, they are those of the
+    largest profile that is stored.
+    """
+    if os.environ.get("XAI_REPRO_SHOW", "") != "stored": return run.results
+    with suppress(FileNotFoundError): return largest(run.results.experiment)
+    return run.results
 
 def model_facts(
     *models: Any,                  # with name, weights, dtype and device, as `models.load` gives
@@ -375,7 +394,7 @@ def show_verdicts(
 
 def claims_table(
     results: Results,
-    digits: str = "+.3f",  # of effects
+    digits: str = "",      # format of effects; as `effect_text` by default
 ) -> "Styler":
     "The claims and their verdicts, a row each, with the weakest comparison."
     claims = results.table("claims")
@@ -386,7 +405,7 @@ def claims_table(
 def cells_table(
     results: Results,
     claims: str = "",      # only of claims that contain this text
-    digits: str = "+.3f",  # of effects
+    digits: str = "",      # format of effects; as `effect_text` by default
 ) -> "Styler":
     "Each comparison of the claims by itself: its effect, number of inputs and verdict."
     cells = claim_cells(results, claims)

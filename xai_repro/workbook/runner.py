@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['OWN', 'FOUND', 'CLAIMS', 'UNCOUNTED', 'DEVICE', 'ALLOCATOR', 'FOLDERS', 'STATUS', 'SHOWN', 'WIDGET', 'experiments',
-           'NoExperiment', 'Cell', 'read', 'title', 'left_out', 'parameters', 'profiles', 'profile_values',
+           'NoExperiment', 'Cell', 'read', 'title', 'left_out', 'parameters', 'profiles', 'profile_values', 'code_of',
            'shared_out', 'run_key', 'resolve', 'is_same_run', 'describe', 'locked', 'holds', 'running', 'RunRecord',
-           'RunPaths', 'locate', 'state', 'differences', 'run', 'write_failure', 'failure', 'damage_of', 'status',
-           'scoreboard', 'refresh']
+           'RunPaths', 'locate', 'changed_data', 'state', 'differences', 'run', 'check_there', 'write_page',
+           'write_failure', 'failure', 'damage_of', 'status', 'scoreboard', 'refresh']
 
 # %% ../../nbs/workbook/runner.ipynb #db1bbcf5
 import ast
@@ -36,8 +36,10 @@ import pandas as pd
 from ..checks import check_choice, shown
 from xai_repro.ground import (
     Stamp,
+    checkout,
     digest,
     is_left_behind,
+    needing,
     read_object,
     read_text,
     root,
@@ -45,13 +47,15 @@ from xai_repro.ground import (
     stamp,
     write_atomically,
 )
-from .keys import code_files, code_version
+from .keys import code_files, code_parts, code_version, plugins
+from .ledger import stored_scoreboard
 from xai_repro.workbook.records import (
     RECORD,
     damage,
     finished,
+    publish,
+    recover,
     remove,
-    unfinish,
     write_record,
 )
 from .results import PACKAGES, PROFILES, Results, installed, largest
@@ -285,6 +289,10 @@ def _code_above(heading: str, experiment: str) -> str:
     cells = [cell for cell in _above(heading, experiment) if cell.kind == "code"]
     return "\n".join(cell.source for cell in cells if "parameters" not in cell.tags)
 
+def code_of(experiment: str) -> str:
+    """The code by which an experiment computes, but for its parameters."""
+    return _code_above(FOUND, experiment)
+
 def shared_out(experiment: str) -> bool:
     """Whether an experiment can be computed in shards.
 
@@ -307,10 +315,13 @@ def run_key(
     """Identify a run before it starts: by its parameters, and by what its code computes.
 
     On which device it runs, and where its results go, does not count; nor do the versions of
-    packages, which run.json holds and `status` compares.
+    packages, which run.json holds and `status` compares, but for those that add rows to a table
+    that the notebook goes through.
     """
-    code = code_version(_code_above(FOUND, experiment))
-    return digest(json.dumps(_counted(values), sort_keys=True), code)[:16]
+    source = code_of(experiment)
+    parts = [json.dumps(_counted(values), sort_keys=True), code_version(source)]
+    added = plugins(source)
+    return digest(*parts, added)[:16] if added else digest(*parts)[:16]
 
 # %% ../../nbs/workbook/runner.ipynb #d4153a8f
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -384,9 +395,12 @@ ALLOCATOR = {
     "MALLOC_TOP_PAD_": str(2**28),
 }
 FOLDERS = ("XAI_REPRO_ASSETS", "XAI_REPRO_CACHE")
+# what a notebook reads of its run: its part, and where it keeps, writes, draws and shows what
+_OF_A_RUN = ("XAI_REPRO_SHARD", "XAI_REPRO_CHECKPOINTS", "XAI_REPRO_RUN", "XAI_REPRO_FIGURES",
+             "XAI_REPRO_SHOW")
 
-def _kernel_environment(shard: str = "", checkpoints: str = "") -> dict[str, str]:
-    """The environment variables of a kernel.
+def _kernel_environment(**own: str) -> dict[str, str]:
+    """The environment variables of a kernel, with some that are set for it.
 
     The project's folders are absolute because a kernel starts in another folder; there are no
     sliders; and the allocator keeps its memory, where the user does not say otherwise.
@@ -394,10 +408,8 @@ def _kernel_environment(shard: str = "", checkpoints: str = "") -> dict[str, str
     named = {name: os.environ[name] for name in FOLDERS if os.environ.get(name)}
     folders = {name: str(Path(folder).resolve()) for name, folder in named.items()}
     allocator = {name: value for name, value in ALLOCATOR.items() if name not in os.environ}
-    own = dict(
-        XAI_REPRO_ROOT=str(root()), XAI_REPRO_SHARD=shard, XAI_REPRO_STATIC="1",
-        XAI_REPRO_CHECKPOINTS=checkpoints)
-    return allocator | folders | own
+    always = dict(XAI_REPRO_ROOT=str(root()), XAI_REPRO_STATIC="1")
+    return allocator | folders | always | dict.fromkeys(_OF_A_RUN, "") | own
 
 def describe(
     error: "PapermillExecutionError",
@@ -484,7 +496,7 @@ class _Code:
 def _code_of(experiment: str) -> _Code:
     """The code of an experiment as it is now."""
     notebook = read_text(_path_of(experiment))
-    source = _code_above(FOUND, experiment)
+    source = code_of(experiment)
     return _Code(notebook, source, code_files(source))
 
 def _write_source(path: Path, paths: "RunPaths", notebook: str) -> None:
@@ -506,11 +518,14 @@ def _execute(
     lock: int,        # an open file, which the kernel inherits
 ) -> str:             # what went wrong; "" if nothing did
     """Execute a notebook in its folder, a shard's up to the claims, and write it as it goes."""
-    import papermill  # type: ignore[import-untyped]  # no stubs
-    from nbformat import ValidationError
-    from papermill.exceptions import PapermillExecutionError  # type: ignore[import-untyped]
+    with needing("workbook"):
+        import papermill  # type: ignore[import-untyped]  # no stubs
+        from nbformat import ValidationError
+        from papermill.exceptions import (  # type: ignore[import-untyped]
+            PapermillExecutionError,
+        )
 
-    from xai_repro.workbook.kernels import Kernels, OwnKernel, call_interruptibly
+        from xai_repro.workbook.kernels import Kernels, OwnKernel, call_interruptibly
 
     its_own = Kernels()
 
@@ -528,7 +543,9 @@ def _execute(
     )
     try:
         _write_source(source, paths, notebook)
-        environment = _kernel_environment(paths.shard, str(paths.checkpoints))
+        environment = _kernel_environment(
+            XAI_REPRO_SHARD=paths.shard, XAI_REPRO_CHECKPOINTS=str(paths.checkpoints),
+            XAI_REPRO_RUN=str(paths.own), XAI_REPRO_FIGURES=str(paths.figures))
         with patch.dict(os.environ, environment):
             executed = call_interruptibly(execute, its_own)
     except PapermillExecutionError as error:
@@ -554,6 +571,7 @@ class RunRecord:
     error: str        # of the cell that failed
     notebook: Path    # as executed, in data/runs
     results: Path     # the folder of its tables
+    figures: Path     # the folder of its figures
 
 @dataclass(frozen=True)
 class RunPaths:
@@ -571,14 +589,29 @@ class RunPaths:
 
     @property
     def results(self) -> Path:
-        """The folder of its tables; a shard leaves none, and has one to itself."""
-        if self.shard: return root()/"data"/"runs"/self.experiment/self.stem
+        """The folder where its tables are stored once it is done; a shard's is its own."""
+        if self.shard: return self.own
         return root()/"data"/"results"/self.experiment/self.name
+
+    @property
+    def own(self) -> Path:
+        """The folder where it writes its tables."""
+        return root()/"data"/"runs"/self.experiment/self.stem
+
+    @property
+    def figures(self) -> Path:
+        """The folder of its figures."""
+        return self.own.with_name(f"{self.stem}-figures")
 
     @property
     def notebook(self) -> Path:
         """The executed notebook."""
         return root()/"data"/"runs"/self.experiment/f"{self.stem}.ipynb"
+
+    @property
+    def is_stored_for_all(self) -> bool:
+        """Whether its figures are the project's: no shard, and no smoke or other parameters."""
+        return self.name in PROFILES[1:] and not self.shard
 
     @property
     def checkpoints(self) -> Path:
@@ -636,17 +669,27 @@ def _sha256_of(folder: Path, files: tuple[Stamp, ...]) -> str:
     """The checksum of a folder; kept while its `files` are the same."""
     return sha256(folder)
 
+def changed_data(
+    results: Path,   # a results folder
+) -> list[str]:
+    """The names of the data that a run used and that are others now.
+
+    Raises: a ValueError that names a damaged provenance, and an OSError where there is none.
+    """
+    path = results/"provenance.json"
+    used = read_object(path).get("data", {})
+    if not isinstance(used, dict):
+        raise ValueError(f"{path} is damaged: its data is {shown(used)}")
+    return [name for name, checksum in used.items() if _checksum(name) != checksum]
+
 def _data_state(results: Path) -> str:
     """Whether a run's data are still the same: done, stale, or damaged."""
     try:
-        used = read_object(results/"provenance.json").get("data", {})
+        return "stale" if changed_data(results) else "done"
     except FileNotFoundError:
         return "done"
     except (OSError, ValueError):
         return "damaged"
-    if not isinstance(used, dict): return "damaged"
-    is_same = all(_checksum(name) == checksum for name, checksum in used.items())
-    return "done" if is_same else "stale"
 
 def state(
     results: Path,  # a results folder
@@ -670,17 +713,30 @@ def _names_in(folder: Path) -> list[Path]:
     """The names in a folder."""
     return [Path(path.name) for path in folder.iterdir()]
 
-def _write_finished(results: Path, key: str, values: Mapping[str, Any], seconds: float) -> None:
-    """Write run.json."""
-    record = dict(
-        key=key,
-        parameters=dict(values),
+def _finished_record(paths: RunPaths, seconds: float) -> dict[str, Any]:
+    """What run.json says of a run that has just ended well."""
+    source = code_of(paths.experiment)
+    return dict(
+        key=paths.key,
+        parameters=dict(paths.values),
         seconds=seconds,
         finished=datetime.now(UTC).strftime("%Y-%m-%d"),
-        versions=installed(PACKAGES),   # without importing them: until this is written, a kill
-        python=platform.python_version(),   # costs the whole run
+        # without importing them: until this is written, a kill costs the whole run
+        versions=installed([*PACKAGES, *plugins(source)]),
+        python=platform.python_version(),
+        code=code_parts(source),
     )
-    write_record(results, record)
+
+def _store(paths: RunPaths, seconds: float) -> None:
+    """Put a run's tables where results are stored, and figures of a larger profile to theirs."""
+    record = _finished_record(paths, seconds)
+    if paths.shard:
+        write_record(paths.own, record)
+        return
+    publish(paths.own, paths.results, record)
+    if not paths.is_stored_for_all: return
+    for figure in paths.figures.glob("*.png"):
+        write_atomically(root()/"figures"/figure.name, partial(shutil.copyfile, figure))
 
 def differences(
     results: Path,   # a results folder
@@ -712,23 +768,54 @@ def run(
     with locked(paths.lock, f"{experiment} ({paths.stem})") as lock:
         # the code may have changed while another run held the lock
         paths, code = _settle(experiment, profile, device, overrides, shard)
-        if state(paths.results, paths.key) == "done" and not force:
+        recover(paths.results)
+        anew = force or _has_code_of_its_own(paths.values)
+        if state(paths.results, paths.key) == "done" and not anew:
             return _record(paths, "skipped", finished(paths.results).get("seconds", 0.))
         damaged = damage(paths.results)
         if damaged: print(f"{damaged}; it is made anew", file=sys.stderr, flush=True)
         if force: shutil.rmtree(paths.checkpoints, ignore_errors=True)
-        unfinish(paths.results)   # tables may be a mixture from here on
-        for path in (paths.failed, paths.notebook): remove(path)
-        began, started = time.time(), time.perf_counter()
+        for path in (paths.failed, paths.notebook, paths.own, paths.figures): remove(path)
+        started = time.perf_counter()
         error = _execute(paths, code.notebook, progress, lock)
         edited = code.edited
         seconds = round(time.perf_counter() - started, 1)
         error = error or edited or _finish(paths, seconds, lock)
         if edited or not error: shutil.rmtree(paths.checkpoints, ignore_errors=True)
         if error:
-            error = _make_room(paths, began, error)
+            error = _make_room(paths, error)
             write_failure(paths, error)
     return _record(paths, "failed" if error else "done", seconds, error)
+
+def _has_code_of_its_own(values: Mapping[str, Any]) -> bool:
+    """Whether a network comes from a user's code, of which not all that it reads is known."""
+    return any("python:" in str(value) for value in values.values())
+
+def check_there(
+    values: Mapping[str, Any],   # of the parameters, as from `resolve`
+) -> None:
+    """Raise a FileNotFoundError for data or weights that a run needs and that are nowhere.
+
+    It says where they can be had.
+    """
+    from xai_repro.zoo.assets import available, fetch
+    given = [each for value in values.values()
+             for each in (value if isinstance(value, list) else [value])]
+    texts = [each for each in given if isinstance(each, str)]
+    for name in [*texts, *(f"weights/{text}" for text in texts)]:
+        if name in entries() and not available(name): fetch(name)
+
+def write_page(
+    notebook: Path,   # as executed
+) -> Path:            # the page, beside it
+    """Write an executed notebook as a page of HTML, without its code."""
+    with needing("workbook"):
+        from nbconvert import HTMLExporter
+    exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True)
+    page, _ = exporter.from_filename(str(notebook))
+    path = notebook.with_suffix(".html")
+    write_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    return path
 
 def _settle(
     experiment: str, profile: str, device: str, overrides: Mapping[str, Any] | None, shard: str
@@ -740,27 +827,25 @@ def _settle(
         if code == _code_of(experiment): return paths, code
 
 def _finish(paths: RunPaths, seconds: float, lock: int) -> str:
-    """Write run.json; why it does not count as done, "" if it does."""
+    """Store what a run has made; why it does not count as done, "" if it does."""
     if not holds(lock, paths.lock):
         return f"{paths.lock} was removed: another run may have written the same tables"
     try:
-        _write_finished(paths.results, paths.key, paths.values, seconds)
+        _store(paths, seconds)
     except OSError as error:   # a full disk
         return f"{type(error).__name__}: {error}"
     return ""
 
 _FULL = tuple(f"[Errno {number}]" for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
-def _make_room(paths: RunPaths, began: float, error: str) -> str:
+def _make_room(paths: RunPaths, error: str) -> str:
     """Where the disk is full, remove what a failed run has written; what there is to say then.
 
     None of it counts, and other runs need the room.
     """
     first, *others = error.splitlines()
     if not any(sign in first for sign in (*_FULL, "disk is full")): return error
-    for path in paths.results.rglob("*"):
-        with suppress(OSError):
-            if path.is_file() and path.stat().st_mtime > began: path.unlink()
+    for path in (paths.own, paths.figures): shutil.rmtree(path, ignore_errors=True)
     first += "; what the run wrote is removed, and it can be run again when there is room"
     return "\n".join([first, *others])
 
@@ -768,7 +853,8 @@ def _record(paths: RunPaths, state: str, seconds: float, error: str = "") -> Run
     """The record of a run."""
     profile = paths.values["profile"]
     return RunRecord(
-        paths.experiment, profile, paths.key, state, seconds, error, paths.notebook, paths.results
+        paths.experiment, profile, paths.key, state, seconds, error, paths.notebook, paths.results,
+        paths.figures
     )
 
 def write_failure(paths: RunPaths, error: str) -> None:
@@ -830,9 +916,12 @@ def status() -> pd.DataFrame:
 def scoreboard() -> pd.DataFrame:
     """The claims of every experiment, each from its largest finished profile.
 
+    Outside a checkout they are those of the ledger that comes with the package.
+
     Returns: columns experiment, profile and those of claims.csv. Runs with overrides do not count.
     Of a damaged table there is one line, with the verdict "damaged", that names the file.
     """
+    if checkout() is None: return stored_scoreboard()
     tables = []
     for experiment in experiments():
         try:
@@ -865,10 +954,11 @@ def refresh(
 
     Raises: nbclient's CellExecutionError where a cell fails; the file stays as it was.
     """
-    import nbformat
-    from nbclient import NotebookClient
+    with needing("workbook"):
+        import nbformat
+        from nbclient import NotebookClient
 
-    from xai_repro.workbook.kernels import OwnKernel
+        from xai_repro.workbook.kernels import OwnKernel
 
     notebook = nbformat.read(path, as_version=4)
     resources = dict(metadata=dict(path=str(path.parent)))
@@ -876,7 +966,9 @@ def refresh(
         notebook, timeout=None, kernel_name="python3", kernel_manager_class=OwnKernel,
         resources=resources,
     )
-    with patch.dict(os.environ, _kernel_environment()):
+    figures = str(root()/"figures")
+    environment = _kernel_environment(XAI_REPRO_SHOW="stored", XAI_REPRO_FIGURES=figures)
+    with patch.dict(os.environ, environment):
         client.execute()
     for cell in notebook.cells:
         if cell.cell_type != "code": continue

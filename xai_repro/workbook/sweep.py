@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..checks import check_choice, check_count, shown
-from ..ground import root
+from ..ground import needing, root
 from . import runner
 from .runner import RunPaths, RunRecord
 from .workers import THREADS, gpus, local_workers, scheduled  # noqa: F401
@@ -234,7 +234,8 @@ def _there(
     jobs: Sequence[Job], paths: Sequence[RunPaths], client: "Client", force: bool
 ) -> Iterator[tuple[int, _Outcome]]:
     """Run jobs on the workers of a client, in the order in which they end."""
-    from dask.distributed import as_completed
+    with needing("sweep"):
+        from dask.distributed import as_completed
     submitted = {}
     for i, job in enumerate(jobs):
         key = f"{_name(paths[i])}-{uuid.uuid4().hex}"
@@ -260,6 +261,7 @@ def _broken(job: Job, paths: RunPaths, error: Exception) -> RunRecord:
         error=text,
         notebook=paths.notebook,
         results=paths.results,
+        figures=paths.figures,
     )
 
 # %% ../../nbs/workbook/sweep.ipynb #91d626c1

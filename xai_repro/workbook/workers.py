@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..checks import check_choice, check_count, shown
-from ..ground import root
+from ..ground import needing, root
 from . import runner
 from .values import read_yaml
 
@@ -75,12 +75,12 @@ def temporary_credentials() -> "Security":
 
     Raises: an ImportError that says what to install.
     """
-    from dask.distributed import Security
-    try:
-        return Security.temporary()
-    except ImportError:
-        cure = "pip install 'xai_repro[sweep]'"
-        raise ImportError(f"workers need the package cryptography: {cure}") from None
+    with needing("sweep"):
+        from dask.distributed import Security
+        try:
+            return Security.temporary()
+        except ImportError:    # which does not say that it is this package
+            raise ModuleNotFoundError(name="cryptography") from None
 
 def write_credentials(
     folder: Path,   # that is made
@@ -108,7 +108,8 @@ def read_credentials(
     Raises: a FileNotFoundError where there are none, and a ValueError for a key that others can
     read.
     """
-    from dask.distributed import Security
+    with needing("sweep"):
+        from dask.distributed import Security
     certificate, key = folder/CERTIFICATE, folder/KEY
     for path in (certificate, key):
         if not path.is_file(): raise FileNotFoundError(f"{path} is not there")
@@ -156,8 +157,9 @@ def local_workers(
 
     Raises: a ValueError for a count below 1.
     """
-    import dask.config
-    from dask.distributed import Client, Nanny, Scheduler, SpecCluster
+    with needing("sweep"):
+        import dask.config
+        from dask.distributed import Client, Nanny, Scheduler, SpecCluster
     variables = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in each]
     if not variables:
         variables = [{}]*check_count("workers", count)
@@ -212,7 +214,8 @@ def scheduled(
     no workers, or where one takes more than one job at a time; and an OSError where there is no
     scheduler.
     """
-    from dask.distributed import Client, Security
+    with needing("sweep"):
+        from dask.distributed import Client, Security
     _check_address(address)
     security = Security() if credentials is None else credentials
     if isinstance(security, Path): security = read_credentials(security)
@@ -311,8 +314,9 @@ def slurm_workers(
 
     Raises: a FileNotFoundError where there is no SLURM, and a ValueError for a bad file.
     """
-    import dask.config
-    from dask.distributed import Client
+    with needing("sweep"):
+        import dask.config
+        from dask.distributed import Client
     if not shutil.which("sbatch"):
         allowed = "a machine that submits to SLURM (or --script)"
         raise FileNotFoundError(f"sbatch is not on the path; allowed: {allowed}")
@@ -347,7 +351,8 @@ def slurm_script(
 @contextmanager
 def _slurm_cluster(path: Path) -> Iterator[tuple[Any, int]]:
     """A SLURMCluster without workers, and how many it is to have."""
-    from dask_jobqueue.slurm import SLURMCluster
+    with needing("sweep"):
+        from dask_jobqueue.slurm import SLURMCluster
     options = slurm_options(path)
     count = options.pop("count", 1)
     cores = options.pop("cores", 1)

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..checks import check_count, check_images
-from ..ground import digest, root
+from ..ground import data_file, digest
 from ..modes import keeping_generators
 from . import training
 from .assets import own
@@ -157,7 +157,7 @@ def _to_bytes(images: list[torch.Tensor]) -> torch.Tensor:
 # %% ../../nbs/zoo/autoencoder.ipynb #024ec693
 def weights_path() -> Path:
     """The path of the committed weights."""
-    return root()/"data"/"models"/"autoencoder.safetensors"
+    return data_file("models/autoencoder.safetensors")
 
 @cache
 def load_autoencoder(device: str = "cpu") -> Autoencoder:

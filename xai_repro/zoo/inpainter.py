@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ..checks import check_choice, check_images
-from ..ground import digest, read_table, root
+from ..ground import data_file, digest, read_table
 from ..modes import in_this_thread, keeping_generators
 from ..inputs.removal import INPAINTERS, Inpaint, InpaintingMethod
 from . import training
@@ -371,7 +371,7 @@ def train_key(
 # %% ../../nbs/zoo/inpainter.ipynb #97a4a8f9
 def weights_path() -> Path:
     """The path of the committed weights."""
-    return root()/"data"/"models"/"inpainter.safetensors"
+    return data_file("models/inpainter.safetensors")
 
 def save_inpainter(
     network: Inpainter,

@@ -48,13 +48,12 @@ def image_instances(
     Raises: a ValueError where patches are to be dropped and are not of whole tokens.
     """
     check_choice("absent", absent, ABSENT)
-    labels = photographs.draw_labels(source, n, seed)
-    images = photographs.draw_images(source, n, seed, classifier.size)
     grey = classifier.preprocessing.zero
     instances = []
-    for name, image in images.items():
+    for each in photographs.listed(source, n, seed):
+        image = each.open(classifier.size)
         segments = grid(image, patch)
-        photograph = (name, image, labels[name])
+        photograph = (each.name, image, each.label)
         instances.append(_photograph_instance(
             classifier, photograph, segments, grey, None, gradients, absent, cache))
     return instances
@@ -154,21 +153,13 @@ def _check_enough(name: str, wanted: int, found: int, of_these: str) -> None:
         raise ValueError(f"{name} is {wanted}; allowed: at most {found}, so many of {of_these}")
 
 def in_order(
-    source: str,    # "embedded", or an asset folder with a labels.csv
+    source: str,    # as for `photographs.listed`
     seed: int,
     size: int,      # side, pixels
 ) -> Iterator[Photograph]:
     """The names, images [3, size, size] in [0, 1] and labels of a source in its drawn order."""
-    if source == "embedded":
-        for name, image in photographs.embedded_photographs(size).items():
-            yield name, image, None
-        return
-    labels = photographs.labels_of(source)
-    drawn = photographs.draw(labels, labels.class_index.nunique(), seed)
-    names = photographs.names_of(labels.file)
-    for file, class_index in zip(drawn.file, drawn.class_index, strict=True):
-        image = photographs.open_image(source, file, size)
-        yield names[file], image, int(class_index)
+    for each in photographs.listed(source, None, seed):
+        yield each.name, each.open(size), each.label
 
 # %% ../../nbs/zoo/instances.ipynb #bdf5aa13
 def text_instances(

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..checks import check_choice, check_count
-from ..ground import root, write_atomically
+from ..ground import data_file, write_atomically
 from ..modes import keeping_generators
 from .assets import fetch, own, read_tensors
 from .tabular import Table
@@ -288,7 +288,7 @@ def checkpoint_path(
     architecture: str,
 ) -> Path:
     """Return the file of a network that was trained by the project."""
-    return root()/"data"/"models"/f"{table}_{architecture}.safetensors"
+    return data_file(f"models/{table}_{architecture}.safetensors")
 
 def load_network(
     table: str,          # a table's name

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['EMOTIONS', 'SENTIMENTS', 'SOURCES', 'Weights', 'EMOTION_SENTENCES', 'HEADS', 'embedded_texts', 'tweets', 'reviews',
-           'draw_texts', 'positions_of', 'TextClassifier', 'Head', 'HubTextClassifier', 'load_text', 'train_head']
+           'draw_texts', 'positions_of', 'TextClassifier', 'Head', 'HubTextClassifier', 'sequence_classifier',
+           'load_text', 'train_head']
 
 # %% ../../nbs/zoo/text.ipynb #4581ba94
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +34,7 @@ from xai_repro.checks import (
 from ..ground import digest, read_table
 # the names as they were, until the papers are converted
 from ..inputs.text import REMOVALS, TEXT_MASKS, over_words  # noqa: F401
-from ..inputs.text import check_written, padding_token
+from ..inputs.text import check_written, padding_token, pads_left
 from ..inputs.text import MaskedTokens as MaskedText  # noqa: F401
 from ..inputs.description import describe
 from ..outputs import KINDS, as_scores, output_kind, take_logits, two_columns
@@ -117,8 +118,9 @@ def positions_of(network: Any) -> tuple[int | None, int]:
     modules = network.named_modules() if isinstance(network, nn.Module) else ()
     for name, module in modules:
         if name.rpartition(".")[2] not in _TABLES or not isinstance(module, nn.Embedding): continue
-        after_padding = 0 if module.padding_idx is None else module.padding_idx + 1
-        first = int(getattr(module, "offset", after_padding))
+        offset = getattr(module, "offset", None)
+        if isinstance(offset, int): return module.num_embeddings - offset, 0    # it adds it itself
+        first = 0 if module.padding_idx is None else module.padding_idx + 1
         return module.num_embeddings - first, first
     return None, 0
 
@@ -140,6 +142,7 @@ class TextClassifier:
     # tokens that are read of a text, special ones included; the rest is cut off
     window: int = 128
     output: str | None = None         # in outputs.KINDS; softmax of several, sigmoid of one
+    threshold: float | None = None    # of a score, from which a label is there
     compact: ClassVar[bool] = True    # tokens that are not attended to may be left out
 
     def __post_init__(self) -> None:
@@ -155,13 +158,11 @@ class TextClassifier:
     def identity(self) -> tuple[str, ...]:
         """Return what determines its answers.
 
-        Its name, weights, precision, head and output, and the network with its attributes, buffers
-        and code. The weights are a checksum where the attribute `weights` is empty.
+        Its names, precision, head and output, and the network with its weights, attributes,
+        buffers and code: what the attribute `weights` names may have been changed.
         """
-        weights = self.weights or state_digest(self.network)
         head = describe((self.weight, self.bias, self.kind, self.window))
-        around = describe(self.network, self.network.parameters())
-        return self.name, weights, str(self.dtype), head, around
+        return self.name, self.weights, str(self.dtype), head, describe(self.network)
 
     @property
     def kind(self) -> str:
@@ -201,7 +202,7 @@ class TextClassifier:
             text, truncation=True, max_length=self.window, return_offsets_mapping=True)
         special = set(self.tokenizer.all_special_tokens)
         places = zip(pieces, encoding["offset_mapping"], strict=True)
-        return [piece if piece in special else text[start:end].strip() or " "
+        return [piece if piece in special else _written_piece(piece, text[start:end])
                 for piece, (start, end) in places]
 
     def embed(
@@ -222,14 +223,23 @@ class TextClassifier:
         attention: torch.Tensor,
         positions: torch.Tensor | None,
     ) -> Any:
-        """Return the network's output, differentiable in word embeddings."""
+        """Return the network's output, differentiable in word embeddings.
+
+        Raises: ValueError for word embeddings where the network takes token ids alone.
+        """
         name = "inputs_embeds" if inputs.is_floating_point() else "input_ids"
         arguments = {name: inputs, "attention_mask": attention}
         if positions is not None: arguments["position_ids"] = positions
         lower_precision = self.dtype != torch.float32
         autocast = torch.autocast(self.device.type, self.dtype, enabled=lower_precision)
         with evaluating(self.network), autocast:
-            return self.network(**arguments)
+            try:
+                return self.network(**arguments)
+            except NotImplementedError as error:    # as BART says it
+                if name == "input_ids": raise
+                message = f"{self.name} takes token ids and no word embeddings"
+                raise ValueError(f"{message}; allowed for it: a method that needs no gradient, "
+                                 "such as glime or lime") from error
 
     def logits(
         self,
@@ -260,7 +270,7 @@ class TextClassifier:
         texts: Sequence[str],
         batch_size: int = 64,
     ) -> torch.Tensor:    # float32 [n, K]
-        """Return the scores of texts.
+        """Return the scores of texts, those of each text alone.
 
         Raises: TypeError or ValueError for no texts, and an empty one.
         """
@@ -290,8 +300,11 @@ class TextClassifier:
         self,
         texts: Sequence[str],
         batch_size: int = 64,
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    ) -> Iterator[tuple[torch.Tensor, ...]]:
         """Return token ids and attention [B, L] of texts, each batch padded to its longest.
+
+        It is padded on the side that the tokenizer says; on the left the positions [B, L] of
+        tokens come third, where the network takes them.
 
         Raises: TypeError or ValueError for no texts, and an empty one.
         """
@@ -299,16 +312,19 @@ class TextClassifier:
         ids = [self.encode(text) for text in _check_texts(texts)]
         return (self._padded(ids[start:start + size]) for start in range(0, len(ids), size))
 
-    def _padded(self, ids: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _padded(self, ids: list[np.ndarray]) -> tuple[torch.Tensor, ...]:
         lengths = np.array([len(row) for row in ids])
         longest = lengths.max()
-        rows = np.full((len(ids), longest), padding_token(self.tokenizer))
-        for row, tokens in zip(rows, ids, strict=True):
-            row[:len(tokens)] = tokens
-        is_token = np.arange(longest) < lengths[:, None]
-        inputs = torch.as_tensor(rows, device=self.device)
-        attention = torch.as_tensor(is_token, device=self.device)
-        return inputs, attention.long()
+        places = np.arange(longest)
+        left = pads_left(self.tokenizer, self.network)
+        is_token = places >= longest - lengths[:, None] if left else places < lengths[:, None]
+        rows = np.full((len(ids), longest), padding_token(self.tokenizer, self.network))
+        rows[is_token] = np.concatenate(ids)
+        parts = [rows, is_token.astype(np.int64)]
+        if left and _takes_positions(self.network):
+            before = is_token.cumsum(1) - 1
+            parts.append(before.clip(0) + positions_of(self.network)[1])
+        return tuple(torch.as_tensor(part, device=self.device) for part in parts)
 
 def _check_texts(texts: Any) -> list:
     """Texts as a list of at least one."""
@@ -324,6 +340,14 @@ def _marks_spaces(tokenizer: Any) -> bool:
     """Whether the pieces of a tokenizer hold signs for spaces or bytes: all but WordPiece's."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     return backend is not None and type(backend.model).__name__ in ("BPE", "Unigram")
+
+def _written_piece(piece: str, written: str) -> str:
+    """What a tokenizer's piece stands for: what is written there, or a space of its own.
+
+    SentencePiece gives a sign for a space the place of the letter after it.
+    """
+    is_space = not piece.strip("▁")
+    return " " if is_space else written.strip() or " "
 
 def _takes_positions(network: nn.Module) -> bool:
     """Whether a network can be told the positions of its tokens."""
@@ -449,14 +473,33 @@ def _hub_classifier(
     with _naming(name):
         network: Any = _frozen(_hub_network(name), device)
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    config = network.config
-    commit = getattr(config, "_commit_hash", None)
-    version = commit or state_digest(network)
+    version = getattr(network.config, "_commit_hash", None) or state_digest(network)
+    return sequence_classifier(
+        network, tokenizer, f"hf:{name}", device, dtype, output, f"{name}@{version}")
+
+def sequence_classifier(
+    network: Any,      # a sequence classifier of transformers, with its configuration
+    tokenizer: Any,    # of transformers
+    name: str,
+    device: torch.device,    # where the network is
+    dtype: torch.dtype = torch.float32,
+    output: str | None = None,    # in outputs.KINDS; by default what the configuration says
+    weights: str = "",       # what determines them, for provenance
+) -> HubTextClassifier:
+    """A network and a tokenizer of transformers as a classifier of texts.
+
+    Raises: a TypeError for a network without a configuration of transformers.
+    """
+    config: Any = getattr(network, "config", None)
+    if not hasattr(config, "id2label"):
+        raise TypeError(f"network is {shown(network)}; allowed: a sequence classifier of "
+                        "transformers, whose config names its labels")
     names = [config.id2label[i] for i in range(config.num_labels)]
-    if config.pad_token_id is None: config.pad_token_id = padding_token(tokenizer)
+    if config.pad_token_id is None or config.pad_token_id < 0:
+        config.pad_token_id = padding_token(tokenizer)
     empty = torch.zeros(0)
     return HubTextClassifier(
-        name=f"hf:{name}",
+        name=name,
         network=network,
         tokenizer=tokenizer,
         weight=empty,
@@ -464,7 +507,7 @@ def _hub_classifier(
         class_names=names,
         device=device,
         dtype=dtype,
-        weights=f"{name}@{version}",
+        weights=weights,
         window=_hub_window(tokenizer, network),
         output=output,
     )

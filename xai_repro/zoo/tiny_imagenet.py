@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from ..cache import Store
 from ..checks import check_choice, check_count, check_real, check_seed, check_share
-from ..ground import digest, read_table
+from ..ground import digest, needing, read_table
 from ..inputs.description import describe
 from . import architectures, training
 from .assets import dataset, fetch
@@ -44,7 +44,8 @@ def photographs(
     Raises: FileNotFoundError where the asset is not at hand, ValueError for another split.
     """
     check_choice("split", split, ["train", "validation"])
-    from datasets import Image
+    with needing("workbook"):
+        from datasets import Image
     file = fetch("tiny_imagenet_101") / f"{split}.parquet"
     table = dataset(str(file)).cast_column("image", Image(mode="RGB"))
     pictures = np.stack([np.asarray(image) for image in table["image"]])
