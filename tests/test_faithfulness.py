@@ -17,9 +17,11 @@ from xai_repro.evaluate.faithfulness import (
     perturbation_test,
     pixel_curve,
     region_areas,
+    region_perturbation_test,
 )
 from xai_repro.explain.distributions import ball
 from xai_repro.inputs.image import MaskedModel
+from xai_repro.inputs.instance import Instance, function_instance, make_instance
 from xai_repro.inputs.removal import Constant
 
 
@@ -142,6 +144,101 @@ def test_bad_input(options, words):
     arguments = FITTING | options
     with pytest.raises(ValueError) as caught:
         perturbation_test(**arguments)
+    message = str(caught.value)
+    for word in words:
+        assert word in message
+
+
+# of regions
+
+PARTS = torch.tensor([[0, 0, 2], [1, 3, 2], [1, 3, 3]])
+SCORES = np.array([-2., 1., .5, 3.])
+RANKED = {"bottom": [2, 1, 0, 3], "top": [3, 0, 1, 2]}     # PARTS by |SCORES|
+pixel_weights = np.random.default_rng(5).normal(size=(3, 3, 3))
+
+
+def linear_of_pixels(images: torch.Tensor) -> torch.Tensor:
+    """Two scores of images [n, 3, 3, 3]: 0, and a weighted sum of the pixels."""
+    score = (images.double()*torch.as_tensor(pixel_weights)).sum((1, 2, 3))
+    return torch.stack([0*score, score], 1)
+
+
+def linear_image(segments: torch.Tensor) -> Instance:
+    """An image of middling greys in segments; what is absent is black."""
+    pixels = np.random.default_rng(6).uniform(.4, .6, (3, 3, 3))
+    image = torch.as_tensor(pixels).float()
+    value = MaskedModel(linear_of_pixels, image, segments, Constant((0., 0., 0.)))
+    return make_instance(value, None, 1)
+
+
+def of_regions(per_pixel: np.ndarray, order: str) -> np.ndarray:
+    """Sums [n, 4] of numbers [n, 3, 3] over the first 1..4 regions in an order."""
+    sums = [per_pixel[:, PARTS == region].sum(1) for region in RANKED[order]]
+    return np.cumsum(sums, axis=0).T
+
+
+orders = pytest.mark.parametrize("order", ["bottom", "top"])
+
+
+@orders
+def test_regions_left_out_of_a_linear_function(order):
+    instance = linear_image(PARTS)
+    image = instance.value.image.double().numpy()
+    expected = of_regions((pixel_weights*image).sum(0)[None], order)[0]
+    result = region_perturbation_test(instance, SCORES, order)
+    assert allclose(result, np.abs(expected), atol=1e-6)
+    of_pixels = linear_image(torch.arange(9).view(3, 3))
+    by_pixel = region_perturbation_test(of_pixels, SCORES, order, regions=PARTS)
+    assert allclose(by_pixel, result, atol=1e-12)
+
+
+@orders
+def test_noise_on_the_regions_of_a_linear_function(order):
+    drawn = .02*np.random.default_rng(7).standard_normal((9, 1, 4))
+    per_pixel = pixel_weights.sum(0)*drawn[:, 0][:, PARTS]
+    expected = np.abs(of_regions(per_pixel, order)).mean(0)
+    options = dict(n_draws=9, sigma=.02, seed=7)
+    result = region_perturbation_test(linear_image(PARTS), SCORES, order, "gauss", **options)
+    assert allclose(result, expected, atol=1e-6)
+
+
+@orders
+def test_noise_on_the_pixels_of_the_regions_of_a_linear_function(order):
+    drawn = .02*np.random.default_rng(7).standard_normal((9, 1, 9))
+    per_pixel = pixel_weights.sum(0)*drawn.reshape(9, 3, 3)
+    expected = np.abs(of_regions(per_pixel, order)).mean(0)
+    instance = linear_image(torch.arange(9).view(3, 3))
+    options = dict(n_draws=9, sigma=.02, seed=7, regions=PARTS)
+    result = region_perturbation_test(instance, SCORES, order, "gauss", **options)
+    assert allclose(result, expected, atol=1e-6)
+    some = region_perturbation_test(instance, SCORES, order, "gauss", ks=[2], **options)
+    assert array_equal(some, result[[1]])
+
+
+@noises
+def test_methods_that_perturb_the_same_regions_share_their_passes(noise):
+    instance = linear_image(PARTS)
+    region_perturbation_test(instance, SCORES, "top", noise, n_draws=5)
+    before = instance.n_queries
+    again = region_perturbation_test(instance, 1/SCORES, "bottom", noise, n_draws=5)
+    assert instance.n_queries == before
+    assert array_equal(again, region_perturbation_test(instance, SCORES, "top", noise, n_draws=5))
+
+
+@pytest.mark.parametrize("options, words", [
+    (dict(ks=[5]), ["k is 5", "from 1 to 4"]),
+    (dict(order="middle"), ["order", "bottom, top"]),
+    (dict(noise="salt"), ["noise", "binary, gauss"]),
+    (dict(scores=np.ones(3)), ["scores has shape (3,)", "(4,)"]),
+    (dict(scores=np.full(4, np.nan)), ["scores holds", "NaN"]),
+    (dict(regions=[0, 1, 1]), ["regions has shape (3,)", "(4,)"]),
+    (dict(regions=[0, 1, 1, 3]), ["regions has 3 labels from 0 to 3"]),
+    (dict(noise="gauss"), ["has no gradients"]),
+])
+def test_bad_input_of_regions(options, words):
+    instance = function_instance(lambda masks: masks.sum(1), 4)
+    with pytest.raises(ValueError) as caught:
+        region_perturbation_test(**(dict(instance=instance, scores=np.ones(4)) | options))
     message = str(caught.value)
     for word in words:
         assert word in message

@@ -1,45 +1,25 @@
 """New papers and methods: what is written runs, and passes the project's own tests."""
 import json
-import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import ROOT
+from checkout_copy import copy_checkout, run_in, start_in
 from toy_project import call
 
 from xai_repro.ground import root
 from xai_repro.workbook import skeletons
 
-COPIED = ("nbs", "xai_repro", "tests", "tools")
-FILES = ("settings.ini", "pyproject.toml", "data/manifest.toml", "data/not_run.csv")
-LEFT = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "hostile")
-
-
-def run_in(folder, *command):
-    """A command in a checkout, with its own library; its outputs."""
-    ran = start_in(folder, *command)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return ran.stdout
-
-
-def start_in(folder, *command):
-    """A command in a checkout, with its own library, however it ends."""
-    own = {"PYTHONPATH": str(folder), "XAI_REPRO_ROOT": str(folder)}
-    return subprocess.run(
-        [sys.executable, *command], cwd=folder, env=os.environ | own, capture_output=True,
-        text=True)
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
     """A copy of what a checkout needs, with a new paper and a new method."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in COPIED: shutil.copytree(root()/name, folder/name, ignore=LEFT)
-    shutil.copytree(root()/"data"/"published", folder/"data"/"published")
-    for name in FILES: shutil.copy(root()/name, folder/name)
+    folder = copy_checkout(tmp_path_factory.mktemp("checkout"))
     for command in (("new", "paper", "dice"), ("new", "method", "both_ends")):
         run_in(folder, "-m", "xai_repro", *command)
     return folder

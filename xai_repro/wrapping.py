@@ -415,6 +415,7 @@ def _wrapped(model: Any, said: _Said) -> Any:
     if isinstance(model, (NetworkClassifier, FunctionClassifier, RowModel)) or _is_ours(model):
         return _classifier(model, said)
     if _is_estimator(model): return _estimator(model, said)
+    if said.reads is None and reads_of(model) == "table": said = replace(said, reads="table")
     if callable(model) or callable(getattr(model, "predict", None)): return _function(model, said)
     if said.reads not in (None, "image") and not said.given: return model    # the front refuses it
     return as_classifier(model)     # which says what is allowed
@@ -428,7 +429,8 @@ def reads_of(model: Any) -> str | None:
     if _is_text_classifier(model): return "text"
     reads = getattr(model, "reads", None)
     if isinstance(reads, str) and reads in READS: return reads
-    return "table" if _is_estimator(model) else None
+    estimator = getattr(model, "__self__", model)     # of a method, as predict_proba
+    return "table" if _is_estimator(estimator) else None
 
 def _is_text_classifier(model: Any) -> bool:
     return callable(getattr(model, "attend", None)) and hasattr(model, "tokenizer")

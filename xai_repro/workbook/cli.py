@@ -488,7 +488,7 @@ _Out = Annotated[str, typer.Option(metavar="FOLDER", help="where the page is wri
 @app.command("report")
 def report(
     model: _Model = None,
-    images: _Images = "",
+    images: _Images = "embedded",
     labels: _Labels = "",
     out: _Out = "report",
     profile: _Profile = "smoke",

@@ -19,6 +19,7 @@ from ..evaluate import faithfulness
 from ..evaluate.faithfulness import Curve, Faithfulness, region_areas
 from ..explain.gradients import last_maps
 from ..explain.methods import METHODS
+from ..explain.perturbation import DoesNotVary
 from ..explain.subsets import Ranking, lima
 from ..inputs.image import FunctionClassifier, image_instance
 from ..inputs.instance import Instance
@@ -117,12 +118,18 @@ def explain_all(
     settings: Mapping[str, Mapping[str, Any]],   # method -> its call, from `method_settings`
     n_pending: int,                              # of the bidirectional search
 ) -> tuple[Ranking, dict[str, np.ndarray]]:      # LiMA's; label -> scores [d], LiMA first
-    "The scores of LiMA, which is searched first, and of other attributions."
+    """The scores of LiMA, which is searched first, and of other attributions.
+
+    A method that has no scores where the network does not vary is left out, in a printed line.
+    """
     ranking = lima(instance, instance.target, n_pending=n_pending)
     scores = {"LiMA": ranking.importance}
     for method, own in settings.items():
         row = METHODS[method]
-        scores[row.label] = row(instance, **own).scores
+        try:
+            scores[row.label] = row(instance, **own).scores
+        except DoesNotVary as error:
+            print(f"{row.label} is left out of {instance.name}: {error}")
     return ranking, scores
 
 def measure_all(

@@ -44,7 +44,7 @@ def own_values(
     profile: str = "smoke",
     models: Iterable[str] = (),   # names of `zoo.models.load`, or "python:<file>:<name>"; one,
                                   # or several for an experiment that compares networks
-    images: str = "",             # a folder of photographs
+    images: str = "",             # a folder of photographs; "embedded": all that are embedded
     labels: str = "",             # a table of their classes: columns file and class_index
 ) -> dict[str, Any]:              # parameter -> value, the overrides of `runner.run`
     """What another network and other photographs change in an experiment's parameters.
@@ -116,9 +116,10 @@ def model_path(
 
 def _source(images: str, labels: str) -> str:
     """The photographs as `zoo.photographs.listed` names them."""
+    if images == "embedded" and not labels: return images
     folder = Path(images)
     if not folder.is_dir():
-        raise ValueError(f"--images is {images!r}; allowed: a folder of photographs")
+        raise ValueError(f"--images is {images!r}; allowed: a folder of photographs, embedded")
     if labels and not Path(labels).is_file():
         raise ValueError(f"--labels is {labels!r}; allowed: a table (csv)")
     whole = str(folder.resolve())

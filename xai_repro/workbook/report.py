@@ -16,7 +16,7 @@ from typing import Any
 from ..checks import check_choice
 from ..ground import needing, write_atomically
 from . import runner
-from .claims import RULE
+from .claims import FEWEST, RULE
 from .own import own_values
 from .results import Results, largest, markdown_text
 
@@ -88,7 +88,7 @@ class Finding:
 
 def findings(
     models: list[str],            # as `--model` takes them
-    images: str = "",             # a folder of photographs; the embedded ones by default
+    images: str = "embedded",     # a folder of photographs, or those that are embedded
     labels: str = "",
     profile: str = "smoke",
     device: str = "auto",
@@ -128,7 +128,7 @@ def write_report(
     found: list[Finding],
     folder: Path,        # report.md, report.html and figures are written there
     title: str,          # the model, as it is named
-    images: str = "",    # the folder of the photographs
+    images: str = "embedded",    # the folder of the photographs
 ) -> Path:               # of report.html
     """Write what was found as one page, in markdown and HTML.
 
@@ -146,14 +146,15 @@ def _write_text(path: Path, text: str) -> None:
 
 def _lines(found: list[Finding], folder: Path, title: str, images: str) -> list[str]:
     """The paragraphs of the page."""
-    photographs = images or "the embedded photographs"
+    photographs = "the embedded photographs" if images == "embedded" else Path(images).name
     seconds = sum(finding.record.seconds for finding in found)
     n = max((int(finding.claim["n"]) for finding in found if finding.claim), default=0)
     lines = [
         f"# What of five papers holds on {markdown_text(title)}",
         f"On {n} photographs ({markdown_text(photographs)}), computed in {seconds/60:.0f} "
-        "minutes. One claim of each paper; the papers' own models and counts are others, and so "
-        "are those of the stored results, which stand beside for comparison.",
+        f"minutes. Fewer than {FEWEST} decide nothing. One claim of each paper; the papers' own "
+        "models and counts are others, and so are those of the stored results, which stand beside "
+        "for comparison.",
         _table(found),
     ]
     for finding in found: lines += _section(finding, folder)

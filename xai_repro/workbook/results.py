@@ -25,7 +25,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ..cache import Store
-from ..checks import check_choice, shown
+from ..checks import check_choice, check_numbers, shown
 from xai_repro.ground import (
     digest,
     read_object,
@@ -274,6 +274,19 @@ class Clock:
             spent = self.seconds.get(part, 0) + time.perf_counter() - started
             self.seconds[part] = round(spent, 2)
 
+def _with_inputs(claim: str, effects: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
+    """The comparisons that two inputs or more define; printed lines say what is left out."""
+    kept = {}
+    for name, values in effects.items():
+        numbers = check_numbers(f"the effects of {name!r}", values).astype(float)
+        defined = numbers[~np.isnan(numbers)]
+        n, of = len(defined), len(numbers)
+        if n < of: print(f"{name}: undefined on {of - n} of {of} inputs")
+        if n > 1: kept[name] = defined
+    missing = [name for name in effects if name not in kept]
+    if missing: print(f"{claim}: fewer than two inputs define {', '.join(missing)}")
+    return kept
+
 class Run:
     "One run of an experiment on its way to its `Results`; opened by `open_run`."
     results: Results
@@ -300,11 +313,18 @@ class Run:
         effect_is: str,                    # what the effects measure, in words
         effects: Mapping[str, ArrayLike],  # comparison -> effect on each input [n]
         margin: float = MARGIN,            # for "equal"
-    ) -> Claim:
-        "Test a claim, as `test_claim` does and raising as it does, and remember it for `finish`."
-        tested = test_claim(claim, source, expected, effect_is, effects, margin)
-        self.claims.append(tested)
-        return tested
+    ) -> Claim | None:
+        """Test a claim, as `test_claim` does and raising as it does, and remember it for `finish`.
+
+        Inputs on which an effect is undefined (NaN) are left out of it, and comparisons that are
+        left with less than two inputs; a printed line says so. A claim of which nothing is left
+        is not counted.
+        """
+        tested = _with_inputs(claim, effects) if isinstance(effects, Mapping) else effects
+        if effects and not tested: return None
+        outcome = test_claim(claim, source, expected, effect_is, tested, margin)
+        self.claims.append(outcome)
+        return outcome
 
     def checkpoint(
         self,

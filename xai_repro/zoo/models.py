@@ -31,7 +31,7 @@ from xai_repro.checks import (
 )
 from ..ground import data_file, digest, needing, write_atomically
 from ..inputs.description import describe
-from ..inputs.transforms import Normalisation, Reader, read_transform
+from ..inputs.transforms import Normalisation, Reader, Resized, read_transform
 from xai_repro.outputs import (
     as_scores,
     declared_output,
@@ -272,6 +272,14 @@ def _names_of(n_classes: int) -> list[str]:
     """The names of ImageNet-1k where there are as many classes, else numbers."""
     return imagenet_names() if n_classes == 1000 else [str(i) for i in range(n_classes)]
 
+def _draw_zero_layers(network: nn.Module) -> None:
+    """Draw the weights of linear layers that are 0 before training, as a transformer's last.
+
+    With them a network answers every image alike, and there is nothing to explain.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear) and not module.weight.any(): module.reset_parameters()
+
 def _own_torchvision(name: str, weights: Path | str | None, n_classes: int | None) -> Pretrained:
     """A network of torchvision with weights of a file, or random ones."""
     versions = torchvision.models.get_model_weights(name)
@@ -279,6 +287,7 @@ def _own_torchvision(name: str, weights: Path | str | None, n_classes: int | Non
     if name in ("inception_v3", "googlenet"):
         options |= {"init_weights": True, "transform_input": True}
     made = torchvision.models.get_model(name, weights=None, **options)
+    if weights is None: _draw_zero_layers(made)
     network = _with_weights(made, weights)
     read = read_transform(next(iter(versions)).transforms())
     preprocessing = Preprocessing(_colour(read.normalisation.mean), _colour(read.normalisation.std))
@@ -517,7 +526,9 @@ def load(
 ) -> Classifier:
     """Load a pretrained classifier.
 
-    No code of a model is run, and global generators of random numbers stay as they were.
+    No code of a model is run, and global generators of random numbers stay as they were. A file of
+    a photograph is read as its source says, by default as the middle square of its size; tensors
+    are taken as they are.
 
     Raises: ValueError that lists what is allowed for an unknown name, dtype, device or output; for
     a model of the hub without its head, or whose image processor does more than Preprocessing.
@@ -545,7 +556,7 @@ def load(
         compile,
         chunk=16 if torch_device.type == "cpu" else None,
         output=output or pretrained.output,
-        reader=pretrained.reader,
+        reader=pretrained.reader or Resized((pretrained.size,)),    # of files; tensors stay
     )
 
 def _pretrained(

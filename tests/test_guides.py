@@ -1,0 +1,112 @@
+"""Guides are followed to the letter: what a reader types is taken from the notebook and run.
+
+In a guide a block ```sh is typed into a shell; any other block is the content of a file, which the
+sentence before names in backticks, last and with a colon; code cells are typed into one Python.
+"""
+import json
+import os
+import re
+import site
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from checkout_copy import copy_checkout
+
+from xai_repro.ground import root
+
+GUIDES = root()/"nbs"/"guides"
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"`([\w./-]+)`[^`\n]*:\n+\Z")
+
+
+def steps_of(text):
+    """What a page of a guide asks for: (kind, content, name of the file)."""
+    for block in BLOCK.finditer(text):
+        language, content = block.groups()
+        if language == "sh":
+            yield "sh", content, ""
+            continue
+        named = FILE.search(text[:block.start()])
+        assert named, f"no sentence before names the file of {content!r}"
+        yield "file", content, named[1]
+
+
+def steps(guide):
+    """What a reader does, in order; a hidden cell is not seen."""
+    found = []
+    for cell in nbformat.read(GUIDES/f"{guide}.ipynb", as_version=4).cells:
+        if cell.cell_type == "markdown": found += steps_of(cell.source)
+        elif not cell.source.startswith("#| hide"): found.append(("python", cell.source, ""))
+    return found
+
+
+FOLLOW = """
+import json, subprocess, sys
+from pathlib import Path
+namespace = {"__name__": "__main__"}
+for kind, content, name in json.loads(Path(sys.argv[1]).read_text()):
+    if kind == "python": exec(compile(content, "cell", "exec"), namespace)
+    elif kind == "file":
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(content)
+    else: subprocess.run(["bash", "-eu", "-o", "pipefail", "-c", content], check=True)
+"""
+# `pip` installs into an environment of the reader's own, and not into the project's
+SCRIPTS = {"pip": "-m pip", "xai-repro": "-m xai_repro", "pytest": "-m pytest"}
+
+
+def make_environment(folder):
+    """An environment with what the project's has, and room for more."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    packages, = folder.glob("lib/python*/site-packages")
+    for i, known in enumerate(site.getsitepackages()):
+        (packages/f"known_{i}.pth").write_text(f"import site; site.addsitedir({known!r})\n")
+    for name, command in SCRIPTS.items():
+        script = folder/"bin"/name
+        script.write_text(f'#!/bin/sh\nexec "{folder}/bin/python" {command} "$@"\n')
+        script.chmod(0o755)
+    return packages
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home folder with a clone of the project, and an environment with its library."""
+    folder = tmp_path_factory.mktemp("home")
+    copy_checkout(folder/"xai_repro")
+    make_environment(folder/"env")
+    return folder
+
+
+def variables(home):
+    """What a reader's shell knows: an environment, and no folder of the project."""
+    known = {name: value for name, value in os.environ.items()
+             if not name.startswith(("XAI_REPRO", "PYTEST"))}
+    return known | {
+        "HOME": str(home), "PATH": f"{home/'env'/'bin'}:/usr/bin:/bin", "MPLBACKEND": "agg",
+        "PYTHONPATH": str(home/"xai_repro"), "HF_HUB_OFFLINE": "1",
+        "XAI_REPRO_CACHE": os.environ.get("XAI_REPRO_CACHE", str(home/"cache")),
+        "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}    # that is, no isolation
+
+
+def follow(guide, home, folder):
+    """Do what a guide says in a folder; what is printed."""
+    script = home/f"{guide}.json"
+    script.write_text(json.dumps(steps(guide)))
+    ran = subprocess.run(
+        [home/"env"/"bin"/"python", "-c", FOLLOW, script], cwd=folder, env=variables(home),
+        capture_output=True, text=True)
+    assert ran.returncode == 0, (ran.stdout + ran.stderr)[-6000:]
+    return ran.stdout
+
+
+def test_a_model_of_ones_own(home, tmp_path):
+    printed = follow("own_model", home, tmp_path)
+    assert "The selection alone predicts class" in printed
+    assert "stability_soft_vs_hard (smoke" in printed
+    assert "the page: report/report.html" in printed
+    page = (tmp_path/"report"/"report.md").read_text()
+    assert page.count("\n## ") == 6      # five papers, and how a verdict is made
+    assert "run failed" not in page
+    assert (tmp_path/"report"/"report.html").exists()
