@@ -9,8 +9,10 @@ import re
 import site
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from checkout_copy import copy_checkout
 
@@ -60,6 +62,7 @@ SCRIPTS = {"pip": "-m pip", "xai-repro": "-m xai_repro", "pytest": "-m pytest"}
 def make_environment(folder):
     """An environment with what the project's has, and room for more."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (folder/"share").symlink_to(Path(sys.prefix)/"share")     # of Jupyter
     packages, = folder.glob("lib/python*/site-packages")
     for i, known in enumerate(site.getsitepackages()):
         (packages/f"known_{i}.pth").write_text(f"import site; site.addsitedir({known!r})\n")
@@ -67,10 +70,9 @@ def make_environment(folder):
         script = folder/"bin"/name
         script.write_text(f'#!/bin/sh\nexec "{folder}/bin/python" {command} "$@"\n')
         script.chmod(0o755)
-    return packages
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def home(tmp_path_factory):
     """A home folder with a clone of the project, and an environment with its library."""
     folder = tmp_path_factory.mktemp("home")
@@ -84,7 +86,7 @@ def variables(home):
     known = {name: value for name, value in os.environ.items()
              if not name.startswith(("XAI_REPRO", "PYTEST"))}
     return known | {
-        "HOME": str(home), "PATH": f"{home/'env'/'bin'}:/usr/bin:/bin", "MPLBACKEND": "agg",
+        "HOME": str(home), "PATH": f"{home}/env/bin:{sys.prefix}/bin:/usr/bin:/bin",
         "PYTHONPATH": str(home/"xai_repro"), "HF_HUB_OFFLINE": "1",
         "XAI_REPRO_CACHE": os.environ.get("XAI_REPRO_CACHE", str(home/"cache")),
         "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}    # that is, no isolation
@@ -110,3 +112,54 @@ def test_a_model_of_ones_own(home, tmp_path):
     assert page.count("\n## ") == 6      # five papers, and how a verdict is made
     assert "run failed" not in page
     assert (tmp_path/"report"/"report.html").exists()
+
+
+def test_a_method_of_ones_own(home, tmp_path):
+    printed = follow("own_method", home, tmp_path).splitlines()
+    assert "d + 1" in printed, "the method is a row"
+    assert "True" in printed, "and so is the metric"
+    assert any(line.startswith("1 passed") for line in printed)
+    values, = (home/"xai_repro"/"data"/"results").glob("cross_examination/*/values.csv")
+    table = pd.read_csv(values)
+    assert "left_out" in set(table.method)
+    assert table.half.between(1, 200).all()
+
+
+def test_a_paper(home):
+    checkout = home/"xai_repro"
+    printed = follow("add_paper", home, checkout)
+    assert "dice_first, profile standard: 1 holds" in printed
+    assert " failed" not in printed
+    assert sum(map(int, re.findall(r"(\d+) passed", printed))) >= 8
+    notebook = nbformat.read(checkout/"nbs"/"papers"/"dice_first.ipynb", as_version=4)
+    theirs = [cell.source.removeprefix("#| hide\n") for cell in notebook.cells]
+    ours = [content for kind, content, _ in steps("add_paper") if kind == "python"]
+    assert set(ours) <= set(theirs), "the guide shows the notebook's cells"
+    text = "".join(str(cell.get("outputs", "")) for cell in notebook.cells)
+    assert "0.61" in text, "what the paper prints, as the reader has written it"
+    stored = [path.name for path in (checkout/"data"/"results"/"dice_first").iterdir()]
+    assert sorted(stored) == ["smoke", "standard"]
+
+
+def test_other_libraries(home, tmp_path):
+    assert "Of the selection" in follow("interoperability", home, tmp_path)
+
+
+@pytest.mark.parametrize("guide", [path.stem for path in sorted(GUIDES.glob("*.ipynb"))])
+def test_a_guide_begins_with_three_lines(guide):
+    first = nbformat.read(GUIDES/f"{guide}.ipynb", as_version=4).cells[0].source
+    title, _, *abstract = first.splitlines()
+    assert title.startswith("# ")
+    assert len(abstract) == 3 and all(line.startswith("> ") for line in abstract)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("Write:\n\n```python\nx = 1\n```", "no sentence before names"),
+    ("Write `x.py`, and more.\n\n```python\nx = 1\n```", "no sentence before names")])
+def test_a_block_without_a_file_is_no_guide(text, message):
+    with pytest.raises(AssertionError, match=message): list(steps_of(text))
+
+
+def test_what_a_page_asks_for():
+    text = "Do it.\n\n```sh\nls\n```\n\nWrite `a/b.csv`:\n\n```csv\n1,2\n```\n"
+    assert list(steps_of(text)) == [("sh", "ls\n", ""), ("file", "1,2\n", "a/b.csv")]

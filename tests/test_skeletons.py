@@ -115,7 +115,7 @@ def test_elsewhere_a_method_is_a_package_with_a_test(tmp_path, monkeypatch):
     assert not skeletons.in_checkout()
     written = call("new", "method", "both_ends")
     assert written.exit_code == 0
-    package = tmp_path/"xai_repro_both_ends"
+    package = tmp_path/"xai-repro-both-ends"
     files = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
     assert files == {"pyproject.toml", "xai_repro_both_ends.py", "tests/test_both_ends.py"}
     entry = 'points."xai_repro.methods"]\nboth_ends = "xai_repro_both_ends:ROW"\n'
@@ -124,4 +124,4 @@ def test_elsewhere_a_method_is_a_package_with_a_test(tmp_path, monkeypatch):
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=package,
         capture_output=True, text=True)
     assert "1 passed" in ran.stdout, ran.stdout
-    assert "there is a folder xai_repro_both_ends" in call("new", "method", "both_ends").stderr
+    assert "there is a folder xai-repro-both-ends" in call("new", "method", "both_ends").stderr

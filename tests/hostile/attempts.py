@@ -270,6 +270,17 @@ def perturbation_test(
     )
 
 
+@attempt(
+    scores="vector", order="choice", noise="choice", n_draws="count", sigma="positive", seed="seed"
+)
+def region_perturbation_test(
+    scores=VEC, order="bottom", noise="gauss", n_draws=3, sigma=0.1, seed=0, regions=None
+):
+    return faithfulness.region_perturbation_test(
+        I(), scores, order, noise, None, n_draws, sigma, seed, regions
+    )
+
+
 @attempt(value="value", order="order", target="target", areas="areas")
 def insertion(value=VALUE, order=ORDER, target=0, areas=AREAS):
     return faithfulness.insertion(value, order, target, areas).y

@@ -48,7 +48,7 @@ MAP = [
 IMAGES_OF_ANOTHER_KIND = [
     NoRepr(), IMAGE.to_sparse(),
     None, "abc", 3, [], np.zeros((3, 0, 0), np.float32), np.zeros((SIZE, SIZE, 3), np.float32),
-    np.zeros((1, SIZE, SIZE), np.float32), (IMAGE*255).byte(), IMAGE*255, IMAGE - 1,
+    (IMAGE*255).byte(), IMAGE*255, IMAGE - 1,
     IMAGE*np.nan, torch.full_like(IMAGE, np.inf), IMAGE[None], IMAGE.to(torch.complex64),
     np.full((3, SIZE, SIZE), None, object)]
 LABELS = [

@@ -212,7 +212,7 @@ def test_a_killed_run_leaves_what_is_stored_byte_for_byte(project_of_commands, t
         command = Command(folder, "run", "coin", "--profile", "standard")
         with contextlib.suppress(subprocess.TimeoutExpired):
             command.process.wait(rng.uniform(.5, 5))
-        command.stop("kill")
+        if command.process.poll() is None: command.stop("kill")
         assert all_gone(folder), processes_of(folder)
         now = stored_in(folder)
         is_new = now != before

@@ -201,7 +201,7 @@ class Constant(Removal):
 
     def baseline(self, image: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
         """Return [C, H, W], the colour everywhere."""
-        is_grey = len(set(self.rgb)) == 1
+        is_grey = len(self.rgb) in (1, 3) and len(set(self.rgb)) == 1
         if len(self.rgb) != len(image) and not is_grey:
             message = f"rgb is {shown(self.rgb)}, for an image of {len(image)} channels"
             raise ValueError(f"{message}; allowed: {len(image)} numbers, or a grey")

@@ -436,6 +436,14 @@ _Compare = Annotated[
     bool, typer.Option("--compare", help="show the published and the stored numbers as well")
 ]
 
+def _write_page(record: "RunRecord") -> None:
+    """Write the executed notebook as a page; where that fails the run is still done."""
+    from xai_repro.workbook import runner
+    try:
+        runner.write_page(record.notebook)
+    except (OSError, ValueError) as error:
+        typer.echo(str(error), err=True)
+
 def _overrides(
     name: str, profile: str, model: list[str] | None, images: str, labels: str, given: dict,
 ) -> dict:
@@ -476,7 +484,7 @@ def run(
     if not experiments and _is_damaged(runner.left_out()): states.append("failed")
     for name in names:
         record = runner.run(name, profile, device, overrides[name], force, shard=shard)
-        if record.state == "done": runner.write_page(record.notebook)
+        if record.state == "done": _write_page(record)
         tell(record, compare)
         if len(names) == 1 and not record.error: show_next(record)
         states.append(record.state)
@@ -501,7 +509,7 @@ def report(
     given = parse_set(set_ or [])
 
     def tell_shortly(record: "RunRecord") -> None:
-        if record.state == "done": runner.write_page(record.notebook)
+        if record.state == "done": _write_page(record)
         tell(record)
 
     models = model or []
@@ -815,6 +823,7 @@ def method_(name: _NewName) -> None:
     from xai_repro.workbook import skeletons
     is_inside = skeletons.in_checkout()
     paths = skeletons.new_method(name)
-    package = f"pip install -e xai_repro_{name}, which adds the row {name} to xr.METHODS"
+    folder = f"./xai-repro-{name.replace('_', '-')}"
+    package = f"pip install -e {folder}, which adds the row {name} to xr.METHODS"
     follows = f"pytest tests/test_{name}.py, then edit the notebook" if is_inside else package
     _show_written(paths, follows)

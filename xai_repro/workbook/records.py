@@ -131,7 +131,7 @@ def _gather(staged: Path, results: Path, coming: Path) -> None:
     if results.is_dir():
         shutil.copytree(results, coming, symlinks=True)
         former = finished(results).get("tables", {}) if _has_files(staged) else {}
-        for name in former: remove(coming/name)
+        for name in (RECORD, *former): remove(coming/name)
     coming.mkdir(parents=True, exist_ok=True)
     _copy_over(staged, coming)
 

@@ -808,11 +808,17 @@ def check_there(
 def write_page(
     notebook: Path,   # as executed
 ) -> Path:            # the page, beside it
-    """Write an executed notebook as a page of HTML, without its code."""
+    """Write an executed notebook as a page of HTML, without its code.
+
+    Raises: a ValueError for what cannot be shown as a page.
+    """
     with needing("workbook"):
         from nbconvert import HTMLExporter
     exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True)
-    page, _ = exporter.from_filename(str(notebook))
+    try:
+        page, _ = exporter.from_filename(str(notebook))
+    except Exception as error:     # what a damaged notebook raises is jupyter's
+        raise ValueError(f"{notebook} cannot be shown as a page: {error}") from error
     path = notebook.with_suffix(".html")
     write_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
     return path

@@ -325,7 +325,8 @@ def new_method(
 ) -> list[Path]:  # the files that were written
     """Begin a method: in a checkout a module with a row of METHODS, elsewhere a package.
 
-    The package `xai_repro_<name>` has the row as an entry point. Both have a test.
+    The package `xai_repro_<name>`, in a folder with hyphens, has the row as an entry point. Both
+    have a test.
 
     Raises: a ValueError for a name that is none or is taken.
     """
@@ -361,8 +362,9 @@ def _method_in_checkout(name: str) -> list[Path]:
 def _method_package(name: str) -> list[Path]:
     """A package beside others, in the working folder."""
     module = f"xai_repro_{name}"
-    folder = Path.cwd()/module
-    _check_free(name, {f"a folder {module}": folder.exists()})
+    # with hyphens, since Python takes a folder of the module's name beside it for the module
+    folder = Path.cwd()/module.replace("_", "-")
+    _check_free(name, {f"a folder {folder.name}": folder.exists()})
     names = dict(NAME=name, IMPORT=f"from {module} import ROW\n", CALL="ROW(LINEAR)")
     files = {
         folder/"pyproject.toml": _filled(PYPROJECT, names),
