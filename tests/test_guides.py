@@ -142,6 +142,7 @@ def test_a_paper(home):
 
 
 def test_other_libraries(home, tmp_path):
+    for library in ("captum", "quantus", "shapiq", "zennit"): pytest.importorskip(library)
     assert "Of the selection" in follow("interoperability", home, tmp_path)
 
 
