@@ -6,21 +6,17 @@ import sys
 
 from xai_repro.ground import root
 
-FOLDERS = ("nbs", "xai_repro", "tests", "tools", "data")
-FILES = ("settings.ini", "pyproject.toml")
-LEFT = ("__pycache__", ".ipynb_checkpoints", "hostile")
-OF_DATA = ("cache", "runs", "results")     # what runs leave; they make their own
-
-
-def left_out(folder, names):
-    """What of a folder a copy does not need."""
-    here = set(LEFT) | (set(OF_DATA) if folder == str(root()/"data") else set())
-    return here & set(names)
+FOLDERS = ("nbs", "xai_repro", "tests", "tools", "data", "figures")
+FILES = ("settings.ini", "pyproject.toml", "README.md")
+LEFT = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "hostile")
+OF_RUNS = shutil.ignore_patterns("cache", "runs", "smoke*", "__pycache__")    # they make their own
 
 
 def copy_checkout(folder):
     """Copy what experiments and the project's own tests need."""
-    for name in FOLDERS: shutil.copytree(root()/name, folder/name, ignore=left_out)
+    for name in FOLDERS:
+        left = OF_RUNS if name == "data" else LEFT
+        shutil.copytree(root()/name, folder/name, ignore=left)
     for name in FILES: shutil.copy(root()/name, folder/name)
     return folder
 

@@ -285,7 +285,7 @@ def test_claims_that_cannot_be_run_have_their_reason(dice):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["GLIMY"], "error: paper is 'glimy'; allowed: glime, lfa, soft stability, lime-g, lima;"),
+    (["GLIMY"], "error: paper is 'glimy'; allowed: glime, lfa, soft stability, lime-g, lima"),
     (["--only", "oposed"], "error: verdict is 'oposed'; allowed: reproduced, not reproduced,"),
 ])
 def test_what_the_scoreboard_does_not_know(dice, arguments, message):

@@ -119,7 +119,7 @@ def test_a_method_of_ones_own(home, tmp_path):
     assert "d + 1" in printed, "the method is a row"
     assert "True" in printed, "and so is the metric"
     assert any(line.startswith("1 passed") for line in printed)
-    values, = (home/"xai_repro"/"data"/"results").glob("cross_examination/*/values.csv")
+    values, = (home/"xai_repro"/"data"/"results").glob("cross_examination/smoke/values.csv")
     table = pd.read_csv(values)
     assert "left_out" in set(table.method)
     assert table.half.between(1, 200).all()
@@ -128,17 +128,18 @@ def test_a_method_of_ones_own(home, tmp_path):
 def test_a_paper(home):
     checkout = home/"xai_repro"
     printed = follow("add_paper", home, checkout)
-    assert "dice_first, profile standard: 1 holds" in printed
+    assert "coins_first, profile standard: 1 holds" in printed
     assert " failed" not in printed
     assert sum(map(int, re.findall(r"(\d+) passed", printed))) >= 8
-    notebook = nbformat.read(checkout/"nbs"/"papers"/"dice_first.ipynb", as_version=4)
+    notebook = nbformat.read(checkout/"nbs"/"papers"/"coins_first.ipynb", as_version=4)
     theirs = [cell.source.removeprefix("#| hide\n") for cell in notebook.cells]
     ours = [content for kind, content, _ in steps("add_paper") if kind == "python"]
     assert set(ours) <= set(theirs), "the guide shows the notebook's cells"
     text = "".join(str(cell.get("outputs", "")) for cell in notebook.cells)
     assert "0.61" in text, "what the paper prints, as the reader has written it"
-    stored = [path.name for path in (checkout/"data"/"results"/"dice_first").iterdir()]
+    stored = [path.name for path in (checkout/"data"/"results"/"coins_first").iterdir()]
     assert sorted(stored) == ["smoke", "standard"]
+    assert "| coins | 1 | 0 | 0 | 0 |" in (checkout/"README.md").read_text()
 
 
 def test_other_libraries(home, tmp_path):
