@@ -267,13 +267,19 @@ def test_a_module_may_be_renamed(library):
     assert keys.code_version(notebook, library) == before
 
 
-def test_a_function_may_be_moved(library):
-    before = keys.code_version(NOTEBOOK, library)
+def move_solver(library):
+    """Move a class to a module of its own; the text of both, and of the class."""
     text = (library/"explain"/"lfa.py").read_text()
     solver = text[text.index("class Solver"):]
     change(library, "explain/lfa.py", solver, "")
     (library/"explain"/"solvers.py").write_text(solver)
     change(library, "explain/methods.py", "from .lfa import Solver", "from .solvers import Solver")
+    return text, solver
+
+
+def test_a_function_may_be_moved(library):
+    before = keys.code_version(NOTEBOOK, library)
+    text, solver = move_solver(library)
     assert keys.code_version(NOTEBOOK, library) == before
     change(library, "explain/methods.py", "from .solvers", "from .lfa")
     rest = text.replace(solver, "")
@@ -730,11 +736,7 @@ def test_what_changes_a_key_in_a_notebook_is_named(library, old, new):
 
 def test_a_function_that_moved_is_not_named(library):
     before = keys.code_parts(NOTEBOOK, library)
-    text = (library/"explain"/"lfa.py").read_text()
-    solver = text[text.index("class Solver"):]
-    change(library, "explain/lfa.py", solver, "")
-    (library/"explain"/"solvers.py").write_text(solver)
-    change(library, "explain/methods.py", "from .lfa import Solver", "from .solvers import Solver")
+    move_solver(library)
     now = keys.code_parts(NOTEBOOK, library)
     assert "explain.solvers" in now and "explain.solvers" not in before
     assert keys.changed_parts(before, now) == []

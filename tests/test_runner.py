@@ -376,6 +376,18 @@ def test_a_run_that_fails_leaves_what_is_stored_byte_for_byte(project):
     assert contents(project/"figures") != figures
 
 
+def test_a_record_that_names_files_elsewhere_removes_none(project):
+    write("dice", STORED)
+    first = runner.run("dice", progress=False)
+    outside = project/"data"/"mine.csv"
+    outside.write_text("mine")
+    record = read_json(first.results/"run.json")
+    record["tables"]["../../../mine.csv"] = "a checksum"
+    (first.results/"run.json").write_text(json.dumps(record))
+    assert runner.run("dice", force=True, progress=False).error == ""
+    assert outside.read_text() == "mine"
+
+
 @pytest.mark.parametrize("profile, overrides", [("smoke", {}), ("standard", dict(n=5))])
 def test_figures_of_another_run_are_not_the_projects(project, profile, overrides):
     write("dice", STORED)

@@ -297,6 +297,23 @@ def test_published_beside_ours():
         wb.published("gline")
 
 
+def test_an_undefined_comparison_decides_nothing_and_stays_in_the_record(project, capsys):
+    run = wb.open_run("toy", "smoke")
+    whole, nothing = np.ones(9), np.full(9, np.nan)
+    partly = np.where(np.arange(9) < 8, 1., np.nan)
+    given = {"whole": whole, "partly": partly, "nothing": nothing, "one": [1.]}
+    claim = run.claim("It is above 0", "a source", "greater", "x", given)
+    verdicts = claim.cells.set_index("cell").verdict.to_dict()
+    assert verdicts == dict(whole="holds", partly="undecided", nothing="undecided", one="undecided")
+    assert claim.cells.set_index("cell").n.to_dict() == dict(whole=9, partly=8, nothing=0, one=1)
+    assert (claim.verdict, claim.row()["holding"]) == ("undecided", "1 of 4")
+    assert "undefined, so undecided: partly, nothing, one" in capsys.readouterr().out
+    none = run.claim("It is below 0", "a source", "less", "x", {"nothing": nothing})
+    assert none.verdict == "undecided"
+    table = run.finish(substitution="none", model="m", dtype="d", inputs="i").table("claims")
+    assert table.verdict.tolist() == ["undecided", "undecided"], "no claim is lost"
+
+
 def test_readme_is_short_and_shows_first_what_a_reader_needs():
     text = (root()/"README.md").read_text()
     assert len(text.encode()) <= 15_000

@@ -11,6 +11,7 @@ from toy_project import call, write
 
 from xai_repro.workbook import runner, sweep
 from xai_repro.workbook.cli import parse_set
+from xai_repro.workbook.overview import overview
 from xai_repro.workbook.values import like, read_yaml, yaml_text
 
 NOTHING = {"None": None, "null": None, "~": None, "": None}
@@ -92,12 +93,14 @@ def test_what_python_writes_of_plain_values_is_taken_back(value):
     assert parse_set([f"x={value!r}"]) == {"x": value}
 
 
-def test_what_values_are_written_as_set_takes(project):
+def test_an_overview_gives_what_set_takes(project):
     write("odd", defaults=ODD)
+    shown = overview("odd").parameters.set_index("parameter").smoke
     defaults = runner.parameters("odd")
     for name, value in defaults.items():
         if name in runner.OWN: continue
-        pair = f"{name}={yaml_text(value)}"
+        pair = f"{name}={shown[name]}"
+        assert shown[name] == yaml_text(value)
         resolved = runner.resolve("odd", overrides=parse_set([pair]))
         assert resolved[name] == value
 

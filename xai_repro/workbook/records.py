@@ -130,10 +130,16 @@ def _gather(staged: Path, results: Path, coming: Path) -> None:
     remove(coming)
     if results.is_dir():
         shutil.copytree(results, coming, symlinks=True)
-        former = finished(results).get("tables", {}) if _has_files(staged) else {}
-        for name in (RECORD, *former): remove(coming/name)
+        if _has_files(staged): _remove_tables(coming)
+        remove(coming/RECORD)
     coming.mkdir(parents=True, exist_ok=True)
     _copy_over(staged, coming)
+
+def _remove_tables(folder: Path) -> None:
+    """Remove the tables of a run; what its record names elsewhere is not touched."""
+    named = finished(folder).get("tables", {})
+    for name in table_checksums(folder):
+        if name in named: remove(folder/name)
 
 def _has_files(folder: Path) -> bool:
     return any(path.is_file() for path in folder.rglob("*"))

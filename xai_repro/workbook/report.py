@@ -17,6 +17,7 @@ from ..checks import check_choice
 from ..ground import needing, write_atomically
 from . import runner
 from .claims import FEWEST, RULE
+from .comparison import effect_text
 from .own import own_values
 from .results import Results, largest, markdown_text
 
@@ -177,7 +178,8 @@ def _table(found: list[Finding]) -> str:
 
 def _effect(claim: Mapping[str, Any]) -> str:
     """An effect with its interval, and what was compared."""
-    return "{effect:.3g} [{low:.3g}, {high:.3g}] ({weakest})".format(**claim)
+    effect = effect_text(claim["effect"], claim["low"], claim["high"])
+    return f"{effect} ({claim['weakest']})"
 
 def _stored_verdict(headline: Headline) -> str:
     """The verdict that is stored, on which model and how many inputs; "" for none."""
@@ -220,7 +222,7 @@ def _comparisons(record: runner.RunRecord, claim: Mapping[str, Any]) -> str:
     rows = ["| comparison | effect | verdict |", "|---|---|---|"]
     for cell in cells.to_dict("records"):
         if cell["claim"] != claim["claim"]: continue
-        effect = "{effect:.3g} [{low:.3g}, {high:.3g}]".format(**cell)
+        effect = effect_text(cell["effect"], cell["low"], cell["high"])
         rows.append(f"| {markdown_text(cell['cell'])} | {effect} | {cell['verdict']} |")
     return "\n".join(rows)
 

@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -274,18 +275,24 @@ class Clock:
             spent = self.seconds.get(part, 0) + time.perf_counter() - started
             self.seconds[part] = round(spent, 2)
 
-def _with_inputs(claim: str, effects: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
-    """The comparisons that two inputs or more define; printed lines say what is left out."""
-    kept = {}
+def _undefined(effects: Mapping[str, ArrayLike]) -> dict[str, int]:
+    """Comparisons that no verdict can stand on, and how many inputs define each.
+
+    They are those with an undefined effect (NaN), and those of fewer than two inputs.
+    """
+    undefined = {}
     for name, values in effects.items():
         numbers = check_numbers(f"the effects of {name!r}", values).astype(float)
-        defined = numbers[~np.isnan(numbers)]
-        n, of = len(defined), len(numbers)
-        if n < of: print(f"{name}: undefined on {of - n} of {of} inputs")
-        if n > 1: kept[name] = defined
-    missing = [name for name in effects if name not in kept]
-    if missing: print(f"{claim}: fewer than two inputs define {', '.join(missing)}")
-    return kept
+        n_defined = int(np.isfinite(numbers).sum())
+        if np.isnan(numbers).any() or len(numbers) < 2: undefined[name] = n_defined
+    return undefined
+
+def _with_undefined(claim: Claim, undefined: Mapping[str, int]) -> Claim:
+    """A claim with comparisons that are undefined: they stand in it, undecided."""
+    nothing = dict.fromkeys(("effect", "low", "high"), np.nan)
+    rows = [dict(cell=name, n=n, verdict="undecided") | nothing for name, n in undefined.items()]
+    cells = pd.concat([claim.cells, pd.DataFrame(rows)], ignore_index=True)
+    return replace(claim, cells=cells)
 
 class Run:
     "One run of an experiment on its way to its `Results`; opened by `open_run`."
@@ -313,16 +320,20 @@ class Run:
         effect_is: str,                    # what the effects measure, in words
         effects: Mapping[str, ArrayLike],  # comparison -> effect on each input [n]
         margin: float = MARGIN,            # for "equal"
-    ) -> Claim | None:
+    ) -> Claim:
         """Test a claim, as `test_claim` does and raising as it does, and remember it for `finish`.
 
-        Inputs on which an effect is undefined (NaN) are left out of it, and comparisons that are
-        left with less than two inputs; a printed line says so. A claim of which nothing is left
-        is not counted.
+        A comparison with an undefined effect (NaN), or of fewer than two inputs, is undecided: it
+        stands in the claim without numbers, and a printed line names it.
         """
-        tested = _with_inputs(claim, effects) if isinstance(effects, Mapping) else effects
-        if effects and not tested: return None
-        outcome = test_claim(claim, source, expected, effect_is, tested, margin)
+        undefined = _undefined(effects) if isinstance(effects, Mapping) else {}
+        if undefined: print(f"{claim}: undefined, so undecided: {', '.join(undefined)}")
+        defined = {name: effects[name] for name in effects if name not in undefined}
+        if undefined and not defined:
+            outcome = Claim(claim, source, expected, effect_is, pd.DataFrame(), margin)
+        else:
+            outcome = test_claim(claim, source, expected, effect_is, defined, margin)
+        if undefined: outcome = _with_undefined(outcome, undefined)
         self.claims.append(outcome)
         return outcome
 
